@@ -1,8 +1,8 @@
 """One frozen dataclass a command: every setting, its default, its check. No argument parsing here.
 
-A value comes from the dataclass default, else from `--config FILE` (TOML or JSON), else from a flag, the last one winning.
-The effective configuration is written into every recording, run and output folder and can be passed back as `--config`.
-The command line makes its flags from these dataclasses; a field's docstring is its help text.
+A value comes from the dataclass default, else from `--config FILE` (TOML or JSON), else from a flag, the last one
+winning. The effective configuration is written into every recording, run and output folder and can be passed back as
+`--config`. The command line makes its flags from these dataclasses; a field's docstring is its help text.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class TrainConfig:
     validation_share: float = 0.2
     """Share of the frames to hold out, by whole drives, when --validation is not given."""
     model: str = "fc_densenet"
-    """Network: fc_densenet (free form), fc_densenet56, fc_densenet67, fc_densenet103, ... (`carlaseg models` lists them)."""
+    """Network: fc_densenet (free form), fc_densenet56, fc_densenet67, fc_densenet103 (`carlaseg models` lists them)."""
     size: Size = Size(160, 160)
     """Height x width the network trains at."""
     batch_size: int = 4
@@ -178,7 +178,7 @@ class TrainConfig:
     scheme: str | None = None
     """Label scheme of the dataset, where it does not say and cannot be detected."""
     classes: str | None = None
-    """Label scheme to train on by meaning (a remap), for example camvid or cityscapes-train; the dataset's own when not given."""
+    """Label scheme to train on, by a remap of meaning (camvid, cityscapes-train); the dataset's own when not given."""
     augment: Literal["none", "flip", "road", "strong"] = "road"
     """Augmentation preset."""
     optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"

@@ -1,8 +1,8 @@
 """What people see while work goes on, and how they stop it.
 
-Results go to standard output, talk goes to standard error, so that a pipe gets results alone. On a terminal one line is
-redrawn; elsewhere a plain line is printed every 30 seconds or 10 percent (cluster users read logs). ASCII only: consoles
-with an old code page must never end a job.
+Results go to standard output, talk goes to standard error, so that a pipe gets results alone. On a terminal one line
+is redrawn; elsewhere a plain line is printed every 30 seconds or 10 percent (cluster users read logs). ASCII only:
+consoles with an old code page must never end a job.
 """
 
 from __future__ import annotations

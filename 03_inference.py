@@ -1,0 +1,8 @@
+"""carlaseg infer, from a clone."""
+
+import sys
+
+from carlaseg.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["infer", *sys.argv[1:]]))

@@ -1,0 +1,258 @@
+"""The command line: `carlaseg VERB --flags`.
+
+Flags are made from the dataclasses of `carlaseg.config` by tyro; a verb's code is imported when it is called, so that
+`--help` answers at once. A flag's value wins over `--config FILE`, which wins over the default. A CarlasegError becomes
+one line on standard error and its exit code; `--debug` adds the trace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import re
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carlaseg import __version__
+from carlaseg import config as configs
+from carlaseg.console import say
+from carlaseg.errors import CarlasegError, ConfigError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One verb: where its settings and its code are.
+
+    Attributes:
+        config: dataclass of its settings.
+        module: module imported when the verb is called.
+        function: function in it; takes the settings, returns the exit code.
+        positional: fields that may be given without their flag, in order; the last may take several.
+    """
+
+    config: type
+    module: str
+    function: str
+    positional: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the settings' docstring."""
+        return (self.config.__doc__ or "").strip().split("\n")[0]
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command(configs.DemoConfig, "carlaseg.demo", "demo_command"),
+    "record": Command(configs.RecordConfig, "carlaseg.recording.recorder", "record_command"),
+    "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command"),
+    "infer": Command(configs.InferConfig, "carlaseg.inference.infer", "infer_command", ("run",)),
+    "report": Command(configs.ReportConfig, "carlaseg.report", "report_command", ("run",)),
+    "verify": Command(configs.VerifyConfig, "carlaseg.dataset.commands", "verify_command", ("folder",)),
+    "stats": Command(configs.StatsConfig, "carlaseg.dataset.commands", "stats_command", ("folder",)),
+    "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
+    "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),
+    "doctor": Command(configs.DoctorConfig, "carlaseg.doctor", "doctor_command"),
+}
+
+USAGE = """usage: carlaseg VERB [--flags]        carlaseg VERB --help
+
+{verbs}
+
+Every verb takes --config FILE (TOML, or the config.json of an earlier recording, run or result) and --debug.
+The shortest way to see it work, offline and without CARLA:  carlaseg demo"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        arguments: the words after `carlaseg`; the process's own when None.
+
+    Returns:
+        The exit code: 0, or that of the error (see `carlaseg.errors`).
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        verbs = "\n".join(f"  {name:<9} {command.summary}" for name, command in COMMANDS.items())
+        print(USAGE.format(verbs=verbs))
+        return 0 if words else 2
+    if words[0] in ("--version", "version"):
+        print(f"carlaseg {__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    debug = "--debug" in rest
+    rest = [word for word in rest if word != "--debug"]
+    try:
+        return run(verb, rest)
+    except CarlasegError as error:
+        if debug:
+            traceback.print_exc()
+        _print_error(f"carlaseg {verb}", error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("stopped", "at once, by a second Ctrl-C; what was finished before is safe.")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone: not an error of ours, and nothing more can be said to it.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+
+
+def run(verb: str, words: Sequence[str]) -> int:
+    """Parse the words of one verb and call it.
+
+    Raises:
+        ConfigError: an unknown verb or flag, or a value that cannot be used.
+        CarlasegError: whatever the verb itself raises.
+    """
+    if verb not in COMMANDS:
+        near = configs.nearest(verb, COMMANDS)
+        raise ConfigError(
+            f"expected a verb, received {verb!r}." + (f" Nearest: {near}." if near else ""),
+            (("all verbs", "carlaseg --help"),),
+        )
+    command = COMMANDS[verb]
+    settings = parse(verb, command, words)
+    module = importlib.import_module(command.module)
+    code: int = getattr(module, command.function)(settings)
+    return code
+
+
+def parse(verb: str, command: Command, words: Sequence[str]) -> Any:
+    """The effective settings of a verb: defaults, then `--config FILE`, then flags.
+
+    Raises:
+        ConfigError: an unknown flag (the nearest is named), a value of the wrong kind, an unreadable file.
+    """
+    words = _name_positionals(command, list(words))
+    words, config_path = _take_config(words)
+    default = configs.load(command.config, config_path) if config_path else command.config()
+    _check_flags(verb, command, words)
+    return _parse_with_tyro(verb, command, words, default)
+
+
+def _parse_with_tyro(verb: str, command: Command, words: list[str], default: Any) -> Any:
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def plain_values(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        """Sizes, and optional values shown by what they take rather than as `{None}|STR`."""
+        hint: Any = info.type
+        inner = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        optional = typing.get_origin(hint) in (types.UnionType, typing.Union) and len(inner) == 1
+        kind = inner[0] if optional else hint
+        if kind not in ((configs.Size, int, float, str, Path) if optional else (configs.Size,)):
+            return None
+        read: Callable[[str], Any] = configs.Size.parse if kind is configs.Size else kind
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="HxW" if kind is configs.Size else kind.__name__.upper(),
+            instance_from_str=lambda given: read(given[0]),
+            is_instance=lambda value: isinstance(value, kind) or (optional and value is None),
+            str_from_instance=lambda value: ["none" if value is None else str(value)],
+        )
+
+    asks_for_help = any(word in ("-h", "--help") for word in words)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(sys.stderr if asks_for_help else said):
+            return tyro.cli(
+                command.config,
+                prog=f"carlaseg {verb}",
+                description=command.config.__doc__,
+                args=words,
+                default=default,
+                registry=registry,
+            )
+    except SystemExit as end:
+        if asks_for_help or not end.code:
+            raise
+        raise ConfigError(_plain_reason(said.getvalue()), (("all flags", f"carlaseg {verb} --help"),)) from None
+
+
+def _plain_reason(text: str) -> str:
+    """The sentence inside tyro's drawn box."""
+    lines = [line.strip("│|╭╮╰╯─├┤ \t") for line in text.splitlines()]
+    sentence = " ".join(line for line in lines if line)
+    sentence = re.split(r"Argument helptext:|For full helptext", sentence)[0]
+    sentence = re.sub(
+        r"^(Parsing error|Value error|Invalid choice|Missing required arguments?|Missing argument)\s*", "", sentence
+    )
+    sentence = re.sub(r"^Error parsing (--\S+): ", r"\1: ", sentence)
+    sentence = re.sub(r"^Error parsing \w+Config: ", "", sentence)
+    return sentence.strip() or "the flags could not be read."
+
+
+def _name_positionals(command: Command, words: list[str]) -> list[str]:
+    """Give leading words without a flag the flag they stand for: `verify DIR` is `verify --folder DIR`."""
+    leading = 0
+    while leading < len(words) and not words[leading].startswith("-"):
+        leading += 1
+    if leading == 0:
+        return words
+    if leading > len(command.positional):
+        expected = " ".join(name.upper() for name in command.positional) or "flags alone"
+        raise ConfigError(f"expected {expected}, received {' '.join(words[:leading])!r}.")
+    named: list[str] = []
+    for name, word in zip(command.positional, words[:leading], strict=False):
+        named += [f"--{name.replace('_', '-')}", word]
+    return named + words[leading:]
+
+
+def _take_config(words: list[str]) -> tuple[list[str], Path | None]:
+    kept: list[str] = []
+    path: Path | None = None
+    iterator = iter(words)
+    for word in iterator:
+        if word == "--config":
+            value = next(iterator, None)
+            if value is None:
+                raise ConfigError("--config: expected a TOML or JSON file, received nothing.")
+            path = Path(value)
+        elif word.startswith("--config="):
+            path = Path(word.partition("=")[2])
+        else:
+            kept.append(word)
+    return kept, path
+
+
+def _check_flags(verb: str, command: Command, words: Sequence[str]) -> None:
+    known = {"--help", "-h"}
+    for item in dataclasses.fields(command.config):
+        flag = item.name.replace("_", "-")
+        known.add(f"--{flag}")
+        if item.type in ("bool", bool):
+            known.add(f"--no-{flag}")
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known:
+            near = configs.nearest(flag, known)
+            corrected = " ".join(near if w == word and near else w for w in words)
+            raise ConfigError(
+                f"unknown option {flag}." + (f" Nearest: {near}." if near else ""),
+                (("did you mean", f"carlaseg {verb} {corrected}"),)
+                if near
+                else (("all flags", f"carlaseg {verb} --help"),),
+            )
+
+
+def _print_error(where: str, error: CarlasegError) -> None:
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    lines = [f"{where}: {error.message}"]
+    width = max((len(label) for label, _ in error.next_steps), default=0)
+    lines += [f"  {label:<{width}}  {step}" for label, step in error.next_steps]
+    text = "\n".join(lines)
+    print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)

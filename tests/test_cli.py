@@ -1,0 +1,142 @@
+"""The command line through its real door: a process, its two streams and its exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from carlaseg import cli
+from carlaseg import config as configs
+from carlaseg.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def carlaseg(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "carlaseg", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+def test_help_answers_in_under_half_a_second() -> None:
+    times_s = []
+    for _ in range(3):
+        began_s = time.perf_counter()
+        done = carlaseg("--help")
+        times_s.append(time.perf_counter() - began_s)
+        assert done.returncode == 0
+    assert min(times_s) < 0.5
+
+
+@pytest.mark.parametrize("verb", cli.COMMANDS)
+def test_every_verb_explains_itself_without_loading_anything_heavy(verb: str) -> None:
+    code = (
+        "import sys; from carlaseg.cli import main\n"
+        f"try: main([{verb!r}, '--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('HEAVY', [m for m in ('keras', 'tensorflow', 'carla', 'panda3d', 'matplotlib', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"carlaseg {verb}" in done.stdout
+    assert done.stdout.strip().endswith("HEAVY []")
+
+
+def test_the_help_names_every_verb() -> None:
+    text = carlaseg("--help").stdout
+    assert all(f"  {verb} " in text for verb in cli.COMMANDS)
+
+
+def test_a_mistyped_verb_names_the_nearest_one() -> None:
+    done = carlaseg("trian")
+    assert done.returncode == 2
+    assert "Nearest: train" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None:
+    done = carlaseg("train", "--epcohs", "5")
+    assert done.returncode == 2
+    assert "unknown option --epcohs. Nearest: --epochs." in done.stderr
+    assert "carlaseg train --epochs 5" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("train", "--epochs", "five"), "--epochs"),
+        (("train", "--size", "30"), "expected HxW in pixels"),
+        (("record", "--frames", "0"), "--frames: expected at least 1, received 0"),
+        (("record", "--simulator", "unreal"), "embedded"),
+        (("record", "--frames"), "--frames"),
+        (("verify", "a", "b"), "expected FOLDER"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_sentence_and_exit_code_2(words: tuple[str, ...], expected: str) -> None:
+    done = carlaseg(*words)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "╭" not in done.stderr
+
+
+def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('epochs = 7\nsize = "96x128"\nbatch-size = 3\n')
+    settings = cli.parse("train", cli.COMMANDS["train"], ["--config", str(file), "--epochs", "9"])
+    assert (settings.epochs, settings.size, settings.batch_size) == (9, configs.Size(96, 128), 3)
+    assert settings.seed == configs.TrainConfig().seed
+
+
+def test_a_configuration_written_by_carlaseg_reads_back_equal(tmp_path: Path) -> None:
+    for command in cli.COMMANDS.values():
+        before = command.config()
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(configs.to_json(before)))
+        assert configs.load(command.config, file) == before
+
+
+def test_an_unknown_setting_in_a_file_names_the_nearest_one(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("epoch = 7\n")
+    with pytest.raises(ConfigError, match="Nearest: epochs"):
+        configs.load(configs.TrainConfig, file)
+
+
+@pytest.mark.parametrize("text", ["epochs = ", "{", "epochs = true", 'size = "big"'])
+def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        configs.load(configs.TrainConfig, file)
+
+
+def test_the_help_survives_an_old_code_page() -> None:
+    for verb in ("--help", "record"):
+        done = carlaseg(*([verb] if verb.startswith("-") else [verb, "--help"]), PYTHONIOENCODING="cp1252")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "verb"),
+    [("01_synchronous_mode_recording.py", "record"), ("02_fc_densenet.py", "train"), ("03_inference.py", "infer")],
+)
+def test_a_numbered_script_takes_the_flags_of_its_verb(script: str, verb: str) -> None:
+    by_script = subprocess.run(
+        [sys.executable, str(ROOT / script), "--help"], cwd="/", capture_output=True, text=True, timeout=60
+    )
+    assert by_script.returncode == 0
+    assert by_script.stdout == carlaseg(verb, "--help").stdout
