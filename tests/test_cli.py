@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,8 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def carlaseg(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "carlaseg", *words],
         cwd=ROOT,
@@ -46,7 +45,8 @@ def test_every_verb_explains_itself_without_loading_anything_heavy(verb: str) ->
         "import sys; from carlaseg.cli import main\n"
         f"try: main([{verb!r}, '--help'])\n"
         "except SystemExit as end: assert not end.code\n"
-        "print('HEAVY', [m for m in ('keras', 'tensorflow', 'carla', 'panda3d', 'matplotlib', 'cv2') if m in sys.modules])"
+        "heavy = ('keras', 'tensorflow', 'carla', 'panda3d', 'matplotlib', 'cv2')\n"
+        "print('HEAVY', [name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
