@@ -1,0 +1,155 @@
+"""FC-DenseNet, "the one hundred layers tiramisu": 56, 67 and 103 layers as published, and a free form.
+
+Source: Jegou, Drozdzal, Vazquez, Romero, Bengio, "The One Hundred Layers Tiramisu: Fully Convolutional DenseNets for
+Semantic Segmentation" (2017), sections 3.2 and 3.3, tables 1 and 2. Where the paper's text and the authors' code leave
+room, this file follows the code: a block hands only its *new* feature maps to the transition up, except the last block,
+whose whole stack goes to the classifier; the input of the bottleneck is not carried up.
+
+One thing differs, and only at sizes that are not multiples of 2**groups: the authors' pooling drops an odd row or column
+and the upsampled maps are cropped from their centre; here pooling keeps it and the crop is from the top left, so that the
+prediction has the size of the image, whatever that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+
+from carlaseg.errors import ConfigError
+from carlaseg.models.layers import CropToSkip, class_logits, conv, dropout, image_input, norm_relu, upsampling_conv
+
+
+def fc_densenet56(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+    """FC-DenseNet56: 4 layers a block, growth rate 12; 1.4 M parameters."""
+    return _published(num_classes, 4, 12, dropout_rate, seed, "fc_densenet56")
+
+
+def fc_densenet67(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+    """FC-DenseNet67: 5 layers a block, growth rate 16; 3.5 M parameters."""
+    return _published(num_classes, 5, 16, dropout_rate, seed, "fc_densenet67")
+
+
+def fc_densenet103(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+    """FC-DenseNet103: 4 to 15 layers a block, growth rate 16; 9.4 M parameters."""
+    return _published(num_classes, (4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), 16, dropout_rate, seed, "fc_densenet103")
+
+
+def _published(
+    num_classes: int, layers_per_block: int | Sequence[int], growth_rate: int, dropout_rate: float, seed: int, name: str
+) -> keras.Model:
+    return fc_densenet(
+        num_classes,
+        groups=5,
+        layers_per_block=layers_per_block,
+        growth_rate=growth_rate,
+        first_filters=48,
+        first_kernel=3,
+        compression=1.0,
+        dropout_rate=dropout_rate,
+        pooling="max",
+        seed=seed,
+        name=name,
+    )
+
+
+def fc_densenet(
+    num_classes: int,
+    *,
+    groups: int = 5,
+    layers_per_block: int | Sequence[int] = 4,
+    growth_rate: int = 12,
+    first_filters: int = 36,
+    first_kernel: int = 7,
+    compression: float = 0.6,
+    dropout_rate: float = 0.2,
+    pooling: Literal["max", "average"] = "average",
+    seed: int = 0,
+    name: str = "fc_densenet",
+) -> keras.Model:
+    """An FC-DenseNet of free form; as it stands, a network of 724,942 parameters at 13 classes.
+
+    Args:
+        num_classes: classes to tell apart.
+        groups: blocks on the way down, and as many on the way up; each halves (doubles) height and width.
+        layers_per_block: dense layers in every block, or one number for each of the 2 * groups + 1 blocks in order.
+        growth_rate: new feature maps a dense layer.
+        first_filters: feature maps of the first convolution.
+        first_kernel: height and width of its kernel.
+        compression: share of its feature maps that a transition down keeps.
+        dropout_rate: dropout after every convolution but the first and the last.
+        pooling: how a transition down halves height and width.
+        seed: seed of initial weights and dropout.
+        name: name of the model.
+
+    Returns:
+        A model from uint8 (B, H, W, 3) RGB to float32 (B, H, W, num_classes) logits; H and W are free.
+
+    Raises:
+        ConfigError: a number of layers that does not fit the groups.
+    """
+    layers = _layers_of_every_block(groups, layers_per_block)
+    image, x = image_input()
+    x = conv(x, first_filters, first_kernel, name="first_conv", seed=seed)
+
+    # === Down ===
+    skips = []
+    for level in range(1, groups + 1):
+        where = f"down{level}"
+        new = _dense_block(x, layers[level - 1], growth_rate, dropout_rate, name=where, seed=seed)
+        x = _join([x, *new], name=f"{where}_stack")
+        skips.append(x)
+        filters = max(1, int(compression * x.shape[-1]))
+        x = _transition_down(x, filters, dropout_rate, pooling, name=f"{where}_transition", seed=seed)
+
+    # === Bottleneck ===
+    new = _dense_block(x, layers[groups], growth_rate, dropout_rate, name="bottleneck", seed=seed)
+
+    # === Up: up1 follows the bottleneck and meets the last way down ===
+    for level in range(1, groups + 1):
+        where = f"up{level}"
+        up = _transition_up(_join(new, name=f"{where}_new"), skips[-level], name=f"{where}_transition", seed=seed)
+        x = _join([up, skips[-level]], name=f"{where}_skip")
+        new = _dense_block(x, layers[groups + level], growth_rate, dropout_rate, name=where, seed=seed)
+
+    x = _join([x, *new], name="last_stack")
+    return keras.Model(image, class_logits(x, num_classes, seed=seed), name=name)
+
+
+def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -> tuple[int, ...]:
+    blocks = 2 * groups + 1
+    layers = (layers_per_block,) * blocks if isinstance(layers_per_block, int) else tuple(layers_per_block)
+    if groups < 1 or len(layers) != blocks or min(layers) < 1:
+        raise ConfigError(
+            f"layers_per_block: expected one number of at least 1, or {blocks} of them for {groups} groups, "
+            f"received {layers_per_block}."
+        )
+    return layers
+
+
+def _dense_block(x: Any, layers: int, growth_rate: int, dropout_rate: float, *, name: str, seed: int) -> list[Any]:
+    """The new feature maps of a block, one entry a layer; each layer sees the block's input and all entries before it."""
+    new: list[Any] = []
+    for index in range(1, layers + 1):
+        where = f"{name}_dense{index}"
+        y = norm_relu(_join([x, *new], name=f"{where}_stack"), name=where)
+        y = conv(y, growth_rate, 3, name=f"{where}_conv", seed=seed)
+        new.append(dropout(y, dropout_rate, name=f"{where}_dropout", seed=seed))
+    return new
+
+
+def _transition_down(x: Any, filters: int, dropout_rate: float, pooling: str, *, name: str, seed: int) -> Any:
+    x = conv(norm_relu(x, name=name), filters, 1, name=f"{name}_conv", seed=seed)
+    x = dropout(x, dropout_rate, name=f"{name}_dropout", seed=seed)
+    pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
+    return pool(2, padding="same", name=f"{name}_pool")(x)
+
+
+def _transition_up(new: Any, skip: Any, *, name: str, seed: int) -> Any:
+    up = upsampling_conv(new, new.shape[-1], 3, name=f"{name}_conv", seed=seed)
+    return CropToSkip(name=f"{name}_crop")([up, skip])
+
+
+def _join(features: list[Any], *, name: str) -> Any:
+    return features[0] if len(features) == 1 else keras.layers.Concatenate(name=name)(features)
