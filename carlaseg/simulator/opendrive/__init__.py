@@ -1,0 +1,38 @@
+"""OpenDRIVE text in, a `RoadNetwork` out: plain records with the few sums that geometry needs.
+
+Right-handed frame of the file throughout: x east, y north, z up, metres, radians. Nothing here knows of meshes or CARLA.
+"""
+
+from __future__ import annotations
+
+from carlaseg.simulator.opendrive.curves import PlanView
+from carlaseg.simulator.opendrive.network import (
+    Connection,
+    Crosswalk,
+    Cubics,
+    Junction,
+    Lane,
+    LaneSection,
+    Road,
+    RoadEnd,
+    RoadMark,
+    RoadNetwork,
+    Signal,
+)
+from carlaseg.simulator.opendrive.reading import read_opendrive
+
+__all__ = [
+    "Connection",
+    "Crosswalk",
+    "Cubics",
+    "Junction",
+    "Lane",
+    "LaneSection",
+    "PlanView",
+    "Road",
+    "RoadEnd",
+    "RoadMark",
+    "RoadNetwork",
+    "Signal",
+    "read_opendrive",
+]
