@@ -36,8 +36,12 @@ $(STAMP): requirements/lock.txt pyproject.toml
 
 # PyTorch is a test peer only (the same model file runs on three backends); docs/decisions says why it is not in the lock.
 $(TORCH_STAMP): requirements/torch.txt $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/constraints.txt -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# Resolve the dependencies anew (needs uv on the PATH); the result names no index.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements/lock.txt
