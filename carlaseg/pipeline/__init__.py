@@ -1,0 +1,23 @@
+"""Samples in, batches of bytes out: decoding, resizing, the cache, augmentation, prefetching.
+
+Images leave as uint8 RGB and masks as uint8 class ids with 255 for void; scaling to floats is the model's first layer.
+"""
+
+from __future__ import annotations
+
+from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
+from carlaseg.pipeline.batches import EvaluationBatches, TrainingBatches, for_evaluation, for_training
+from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference
+
+__all__ = [
+    "PRESETS",
+    "Augmenter",
+    "EvaluationBatches",
+    "Frame",
+    "InferenceBatch",
+    "TrainingBatches",
+    "augmentation_sheet",
+    "for_evaluation",
+    "for_inference",
+    "for_training",
+]

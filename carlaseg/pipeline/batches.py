@@ -1,0 +1,211 @@
+"""Batches to train and to validate on.
+
+Rule 1: a training batch is a pure function of (seed, epoch, step): the same whether it is asked for alone, in order,
+by one thread or by several. Resuming in the middle of an epoch needs nothing but the two numbers.
+Rule 2: all training batches of a data set have one shape. The last batch of an epoch is filled up with frames from the
+epoch's start (newly augmented), because a smaller one would be compiled anew and shake the batch norm.
+Rule 3: prefetching is bounded, and its threads end with the iterator: at its end, on `close()`, on an exception.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.dataset import Sample
+from carlaseg.pipeline.augment import Augmenter
+from carlaseg.pipeline.cache import CacheKind, Frames, Pair, stack
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""Decoding scales with cores (OpenCV frees the GIL), augmentation does not: imgaug is Python."""
+
+
+def for_training(
+    samples: Sequence[Sample],
+    table: NDArray[np.uint8],
+    size: tuple[int, int],
+    batch_size: int,
+    augment: str = "none",
+    seed: int = 0,
+    cache: CacheKind = "ram",
+) -> TrainingBatches:
+    """Shuffled, augmented batches.
+
+    Args:
+        samples: frames with masks.
+        table: uint8, (256,): id in the mask to class id, 255 for void.
+        size: (height, width) of the batches.
+        batch_size: frames a batch.
+        augment: preset, see Augmenter.
+        seed: seed of order and augmentation.
+        cache: `ram` keeps decoded frames for later epochs, if they fit.
+
+    Raises:
+        DatasetError: no samples, or one without a mask.
+        ConfigError: an unknown preset.
+    """
+    return TrainingBatches(Frames(samples, table, size, cache), batch_size, Augmenter(augment, seed), seed)
+
+
+def for_evaluation(
+    samples: Sequence[Sample],
+    table: NDArray[np.uint8],
+    size: tuple[int, int],
+    batch_size: int,
+    cache: CacheKind = "ram",
+) -> EvaluationBatches:
+    """Batches in the order of the samples, each frame once, never augmented; the last one may be smaller.
+
+    Args:
+        samples: frames with masks.
+        table: uint8, (256,): id in the mask to class id, 255 for void.
+        size: (height, width) of the batches.
+        batch_size: frames a batch.
+        cache: `ram` keeps decoded frames for the next pass, if they fit.
+
+    Raises:
+        DatasetError: no samples, or one without a mask.
+    """
+    return EvaluationBatches(Frames(samples, table, size, cache), batch_size)
+
+
+class TrainingBatches:
+    """Shuffled, augmented batches of one shape. `len()` is the number of steps an epoch.
+
+    Args:
+        frames: where frames come from.
+        batch_size: frames a batch.
+        augmenter: what changes them.
+        seed: seed of the order.
+    """
+
+    def __init__(self, frames: Frames, batch_size: int, augmenter: Augmenter, seed: int) -> None:
+        self.frames = frames
+        self.batch_size = batch_size
+        self._augmenter = augmenter
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return -(-len(self.frames) // self.batch_size)
+
+    @property
+    def cached(self) -> bool:
+        """Whether decoded frames are kept in memory."""
+        return self.frames.cached
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Which frame comes when: int64, (steps * batch_size,). Every frame is in it, a few may be twice."""
+        shuffled = np.random.default_rng((self._seed, epoch)).permutation(len(self.frames))
+        return np.resize(shuffled, len(self) * self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> Pair:
+        """One batch.
+
+        Args:
+            epoch: from 0.
+            step: from 0, below `len()`.
+
+        Returns:
+            Images, uint8 (B, H, W, 3) RGB, and masks, uint8 (B, H, W): class ids, 255 for void.
+
+        Raises:
+            DatasetError: a file of the batch cannot be read.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step: expected 0 to {len(self) - 1}, received {step}.")
+        return self._batch(epoch, step, self.order(epoch))
+
+    def epoch(self, epoch: int, start_step: int = 0, workers: int = WORKERS) -> Generator[Pair, None, None]:
+        """The batches of an epoch from `start_step` on, made ahead of need by a few threads.
+
+        Raises:
+            DatasetError: a file cannot be read; raised at the batch it belongs to.
+        """
+        order = self.order(epoch)
+        return ahead(lambda step: self._batch(epoch, step, order), range(start_step, len(self)), workers)
+
+    def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Pair:
+        first = step * self.batch_size
+        indices = order[first : first + self.batch_size]
+        if self._augmenter.preset == "none":
+            return self.frames.gather(indices)
+        return stack(
+            [
+                self._augmenter(*self.frames.read(int(index)), epoch, first + place)
+                for place, index in enumerate(indices)
+            ]
+        )
+
+
+class EvaluationBatches:
+    """Batches in order, each frame once. Iterate as often as needed; `len()` is the number of batches.
+
+    Args:
+        frames: where frames come from.
+        batch_size: frames a batch.
+    """
+
+    def __init__(self, frames: Frames, batch_size: int) -> None:
+        self.frames = frames
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.frames) // self.batch_size)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples, in the order of the batches."""
+        return self.frames.samples
+
+    def batch(self, step: int) -> Pair:
+        """One batch: images, uint8 (B, H, W, 3) RGB, and masks, uint8 (B, H, W), 255 for void.
+
+        Raises:
+            DatasetError: a file of the batch cannot be read.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step: expected 0 to {len(self) - 1}, received {step}.")
+        first = step * self.batch_size
+        return self.frames.gather(np.arange(first, min(first + self.batch_size, len(self.frames))))
+
+    def __iter__(self) -> Iterator[Pair]:
+        return ahead(self.batch, range(len(self)), WORKERS)
+
+
+def ahead(
+    work: Callable[[Task], Done], tasks: Iterable[Task], workers: int, depth: int | None = None
+) -> Generator[Done, None, None]:
+    """The results of `work` for each task, in order, made ahead of need by threads.
+
+    Args:
+        work: called in the threads.
+        tasks: taken one by one, as results are consumed.
+        workers: threads; 0 works in the caller's thread.
+        depth: results that may wait or be in the making; two more than the threads when not given.
+
+    Yields:
+        One result a task. An exception of `work` is raised at its place; the threads have then ended.
+    """
+    if workers == 0:
+        yield from map(work, tasks)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="carlaseg-batches")
+    waiting: deque[Future[Done]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(work, task))
+            if len(waiting) >= (depth or workers + 2):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,189 @@
+"""Decoded frames at the size the network sees, kept in memory as bytes: 4 bytes a pixel, image and mask.
+
+Rule 1: the cache never takes more than a share of the memory that is free when it is made. Too large a data set is not
+cached at all, and one line says so: half a cache would only make the speed of an epoch hard to understand.
+Rule 2: what is kept is decoded, resized and remapped, never augmented; so an epoch from the cache equals one from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg import console
+from carlaseg.dataset import Sample, read_image, read_mask
+from carlaseg.errors import DatasetError
+
+CacheKind = Literal["none", "ram"]
+SHARE_OF_FREE_MEMORY = 0.5
+"""The network needs the rest; the kernel's page cache, which is counted as free, then gives way."""
+FREE_WHEN_UNKNOWN = 4 << 30
+"""Bytes taken to be free where the system does not tell."""
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Frames:
+    """The frames of a data set by number, at one size, from the disk or from memory. Any number of threads may ask.
+
+    Args:
+        samples: every one with a mask.
+        table: uint8, (256,): id in the mask to class id, 255 for void.
+        size: (height, width) of what comes out.
+        cache: `ram` keeps every frame once it was decoded, if that fits into memory.
+        free_bytes: memory to reckon with; asked of the system when not given.
+
+    Raises:
+        DatasetError: no sample, or one without a mask.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        table: NDArray[np.uint8],
+        size: tuple[int, int],
+        cache: CacheKind,
+        free_bytes: int | None = None,
+    ) -> None:
+        if not samples:
+            raise DatasetError("batches: expected at least one frame, received none.")
+        bare = [s for s in samples if s.mask_path is None]
+        if bare:
+            raise DatasetError(
+                f"{bare[0].image_path}: expected a mask beside the image, found none "
+                f"({len(bare)} of {len(samples)} frames have none)."
+            )
+        if table.shape != (256,) or table.dtype != np.uint8:
+            raise ValueError(f"table: expected uint8 of shape (256,), received {table.dtype} of {table.shape}.")
+        self.samples = tuple(samples)
+        self.size = size
+        self._table = table
+        self._kept: Pair | None = None
+        if cache == "ram":
+            height, width = size
+            needed = len(samples) * height * width * 4
+            free = available_bytes() if free_bytes is None else free_bytes
+            if needed <= free * SHARE_OF_FREE_MEMORY:
+                # np.empty takes address space; memory is taken page by page, as frames come in.
+                self._kept = (
+                    np.empty((len(samples), height, width, 3), np.uint8),
+                    np.empty((len(samples), height, width), np.uint8),
+                )
+                self._filled = np.zeros(len(samples), bool)
+            else:
+                console.say(
+                    "cache",
+                    f"none: {len(samples)} frames need {needed / 2**30:.1f} GiB, half of the free memory is "
+                    f"{free * SHARE_OF_FREE_MEMORY / 2**30:.1f} GiB; every epoch decodes again",
+                )
+
+    @property
+    def cached(self) -> bool:
+        """Whether frames are kept in memory."""
+        return self._kept is not None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, index: int) -> Pair:
+        """One frame: uint8 (H, W, 3) and uint8 (H, W). From the cache they are views: do not write into them.
+
+        Raises:
+            DatasetError: the image or the mask cannot be read.
+        """
+        if self._kept is not None:
+            images, masks = self._kept
+            if not self._filled[index]:
+                # Two threads may decode the same frame at once; both write the same bytes.
+                images[index], masks[index] = self._decode(index)
+                self._filled[index] = True
+            return images[index], masks[index]
+        return self._decode(index)
+
+    def gather(self, indices: NDArray[np.int64]) -> Pair:
+        """Several frames as a batch of its own memory: uint8 (B, H, W, 3) and uint8 (B, H, W).
+
+        Raises:
+            DatasetError: an image or a mask cannot be read.
+        """
+        if self._kept is not None:
+            for index in indices[~self._filled[indices]]:
+                self.read(int(index))
+            return self._kept[0][indices], self._kept[1][indices]
+        return stack([self._decode(int(index)) for index in indices])
+
+    def _decode(self, index: int) -> Pair:
+        sample = self.samples[index]
+        image, mask = read_image(sample.image_path), read_mask(sample)
+        if image.shape[:2] != mask.shape:
+            raise DatasetError(
+                f"{sample.mask_path}: expected the size of its image, {image.shape[0]}x{image.shape[1]}, "
+                f"received {mask.shape[0]}x{mask.shape[1]}."
+            )
+        return resized_image(image, self.size), resized_mask(cv2.LUT(mask, self._table), self.size)
+
+
+def stack(pairs: Sequence[Pair]) -> Pair:
+    """Frames of one size as a batch."""
+    return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+
+
+def resized_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image at (height, width): averaged down, or interpolated up; the aspect ratio may change.
+
+    Args:
+        image: uint8, (H, W, 3).
+        size: (height, width).
+    """
+    if image.shape[:2] == size:
+        return image
+    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
+
+
+def resized_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The mask at (height, width): each pixel takes the id of the nearest one, so that no id is made up.
+
+    Args:
+        mask: uint8, (H, W).
+        size: (height, width).
+    """
+    if mask.shape == size:
+        return mask
+    # NEAREST_EXACT measures from pixel centres, as AREA and LINEAR do; plain NEAREST would shift masks up to the left.
+    return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping: the system's free memory, or what is left of the container's."""
+    limits = [value for ask in (_system_free, _container_free) if (value := ask()) is not None]
+    return min(limits, default=FREE_WHEN_UNKNOWN)
+
+
+def _system_free() -> int | None:
+    text = _text(Path("/proc/meminfo"))
+    for line in text.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _container_free(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Source: Linux, Documentation/admin-guide/cgroup-v2.rst, memory interface files."""
+    limit, used = _text(root / "memory.max").strip(), _text(root / "memory.current").strip()
+    if not limit.isdigit() or not used.isdigit():
+        return None
+    return max(0, int(limit) - int(used))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
