@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.errors import DatasetError
+from carlaseg.labels import IGNORE_ID
 
-VOID = 255
 CSV_HEADER = ("id", "class", "pixels", "share", "iou", "recall", "precision")
 
 
 def confusion_matrix(
-    truth: NDArray[Any], prediction: NDArray[Any], num_classes: int, ignore_id: int = VOID
+    truth: NDArray[Any], prediction: NDArray[Any], num_classes: int, ignore_id: int = IGNORE_ID
 ) -> NDArray[np.int64]:
     """Count how often each true class was predicted as each class.
 
@@ -50,8 +50,8 @@ def confusion_matrix(
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"prediction: expected the shape of the truth, {truth.shape}, received {prediction.shape}.")
-    if not 1 <= num_classes <= VOID:
-        raise ValueError(f"num_classes: expected 1 to {VOID}, received {num_classes}.")
+    if not 1 <= num_classes <= IGNORE_ID:
+        raise ValueError(f"num_classes: expected 1 to {IGNORE_ID}, received {num_classes}.")
     rows, columns = _bytes("truth", truth, ignore_id), _bytes("prediction", prediction, ignore_id)
     # One histogram of (truth, prediction) byte pairs counts everything and shows ids outside the table for free.
     pairs = rows.astype(np.uint16)

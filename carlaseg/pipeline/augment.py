@@ -9,6 +9,7 @@ Rule 3: cutout and weather hide the picture, not the truth: the network learns t
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast, get_args
@@ -16,12 +17,11 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.config import nearest
 from carlaseg.errors import ConfigError
+from carlaseg.labels import IGNORE_ID
 
 Preset = Literal["none", "flip", "road", "strong"]
 PRESETS: tuple[str, ...] = get_args(Preset)
-VOID = 255
 _IMPORT_LOCK = threading.Lock()
 
 
@@ -39,8 +39,8 @@ class Augmenter:
 
     def __init__(self, preset: str, seed: int) -> None:
         if preset not in PRESETS:
-            near = nearest(preset, PRESETS)
-            hint = f" Nearest: {near}." if near else ""
+            near = difflib.get_close_matches(preset, PRESETS, n=1)
+            hint = f" Nearest: {near[0]}." if near else ""
             raise ConfigError(f"augment: expected one of {', '.join(PRESETS)}, received {preset!r}.{hint}")
         self.preset = preset
         self._seed = seed
@@ -166,7 +166,7 @@ def _sequence(preset: str) -> Any:
 def _void_outside(geometric: Any) -> None:
     """Make a geometric augmenter fill masks with void. imgaug has no argument for it, only these attributes."""
     assert geometric._mode_segmentation_maps == "constant", "another imgaug: look again at how masks are padded"
-    geometric._cval_segmentation_maps = VOID
+    geometric._cval_segmentation_maps = IGNORE_ID
 
 
 def _imgaug() -> Any:

@@ -125,7 +125,9 @@ class Frames:
                 f"{sample.mask_path}: expected the size of its image, {image.shape[0]}x{image.shape[1]}, "
                 f"received {mask.shape[0]}x{mask.shape[1]}."
             )
-        return resized_image(image, self.size), resized_mask(cv2.LUT(mask, self._table), self.size)
+        return resized_image(image, self.size), resized_mask(
+            np.asarray(cv2.LUT(mask, self._table), np.uint8), self.size
+        )
 
 
 def stack(pairs: Sequence[Pair]) -> Pair:
