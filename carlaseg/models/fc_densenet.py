@@ -5,9 +5,9 @@ Semantic Segmentation" (2017), sections 3.2 and 3.3, tables 1 and 2. Where the p
 room, this file follows the code: a block hands only its *new* feature maps to the transition up, except the last block,
 whose whole stack goes to the classifier; the input of the bottleneck is not carried up.
 
-One thing differs, and only at sizes that are not multiples of 2**groups: the authors' pooling drops an odd row or column
-and the upsampled maps are cropped from their centre; here pooling keeps it and the crop is from the top left, so that the
-prediction has the size of the image, whatever that is.
+One thing differs, and only at sizes that are not multiples of 2**groups: the authors' pooling drops an odd row or
+column and the upsampled maps are cropped from their centre; here pooling keeps it and the crop is from the top left, so
+that the prediction has the size of the image, whatever that is.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -
 
 
 def _dense_block(x: Any, layers: int, growth_rate: int, dropout_rate: float, *, name: str, seed: int) -> list[Any]:
-    """The new feature maps of a block, one entry a layer; each layer sees the block's input and all entries before it."""
+    """New feature maps of a block, one entry a layer; each layer sees the block's input and the entries before it."""
     new: list[Any] = []
     for index in range(1, layers + 1):
         where = f"{name}_dense{index}"

@@ -1,7 +1,7 @@
 """Blocks that two or more networks use. Keras layers and `keras.ops` alone, so they run on every backend.
 
-Every layer gets its name from the caller, and every random number comes from `seed` and that name: a network built twice
-with one seed has the same weights and the same dropout, under TensorFlow, JAX and PyTorch alike.
+Every layer gets its name from the caller, and every random number comes from `seed` and that name: a network built
+twice with one seed has the same weights, under TensorFlow, JAX and PyTorch alike.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-# Keras's 0.99 needs some 500 steps to forget its start, more than a small recording gives in a whole training; at 0.9 the
-# statistics follow the weights within 20 steps, and a batch of pictures has pixels enough to estimate them.
+# Keras's 0.99 needs some 500 steps to forget its start, more than a small recording gives in a whole training; at 0.9
+# the statistics follow the weights within 20 steps, and a batch of pictures has pixels enough to estimate them.
 BATCH_NORM_MOMENTUM = 0.9
 
 
@@ -53,8 +53,8 @@ class SeededHeUniform(keras.initializers.Initializer):
 class CropToSkip(keras.layers.Layer):
     """Crop a picture of feature maps to the height and width of another one, from the top left.
 
-    Pooling rounds odd sizes up and upsampling doubles them, so what comes up can be one row or column larger than what it
-    is joined with. Inputs: (B, H+0..1, W+0..1, C) and (B, H, W, any). Output: (B, H, W, C).
+    Pooling rounds odd sizes up and upsampling doubles them, so what comes up can be one row or column larger than what
+    it is joined with. Inputs: (B, H+0..1, W+0..1, C) and (B, H, W, any). Output: (B, H, W, C).
     """
 
     def call(self, inputs: Any) -> Any:
