@@ -20,7 +20,7 @@ from typing import Any
 from carlaseg.errors import Interrupted
 
 PLAIN_LINE_EVERY_S = 30.0
-PLAIN_LINE_EVERY_SHARE = 0.1
+PLAIN_LINES = 10
 
 
 def say(label: str, text: str = "") -> None:
@@ -70,7 +70,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._next_plain_s = self._began_s + PLAIN_LINE_EVERY_S
-        self._next_plain_share = PLAIN_LINE_EVERY_SHARE
+        self._plain_lines = 0
 
     def __enter__(self) -> Progress:
         """Start drawing."""
@@ -117,10 +117,10 @@ class Progress:
                 self._bar.update(self._task, completed=self._done, line=self._line())
                 return
             now_s = time.monotonic()
-            share = self._done / self._total
-            if now_s >= self._next_plain_s or share >= self._next_plain_share:
+            lines_due = self._done * PLAIN_LINES // self._total
+            if now_s >= self._next_plain_s or lines_due > self._plain_lines:
                 self._next_plain_s = now_s + PLAIN_LINE_EVERY_S
-                self._next_plain_share = share - share % PLAIN_LINE_EVERY_SHARE + PLAIN_LINE_EVERY_SHARE
+                self._plain_lines = lines_due
                 say(self._label, self._line())
 
     def note(self, text: str) -> None:
