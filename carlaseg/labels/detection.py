@@ -1,6 +1,7 @@
 """Which label scheme a dataset has, with the evidence: from what it says of itself, or else from its pictures.
 
-Ids alone say little (13 tags and 29 tags both fill 0 to 12), but a road scene is road below and sky, trees and houses above.
+Ids alone say little (13 tags and 29 tags both fill 0 to 12), but a road scene is road below and sky, trees and houses
+above.
 Each scheme is asked how surprising the picture would be if the ids had its meaning; the least surprised one wins.
 """
 
@@ -69,7 +70,8 @@ def scheme_of_carla_version(version: str) -> LabelScheme | None:
 
 
 def scheme_of_tag_names(tags: Mapping[str, int]) -> LabelScheme | None:
-    """The scheme of a client's own table, `{name: int(tag)}` of `carla.CityObjectLabel.names`; None when it is none of ours."""
+    """The scheme of a client's own table, `{name: int(tag)}` of `carla.CityObjectLabel.names`; None when it is none of
+    ours."""
     by_id = {tag: name for name, tag in tags.items() if tag not in (0, IGNORE_ID)}
     for candidate in SCHEMES.values():
         if by_id == dict(list(enumerate(candidate.names))[1:]):
@@ -82,8 +84,8 @@ def detect(
 ) -> Detection:
     """The label scheme of a dataset.
 
-    What the dataset says of itself comes first: its `label_scheme`, else the CARLA version that made it. Otherwise a few of
-    its pictures are looked at; some from different drives are worth more than many from one.
+    What the dataset says of itself comes first: its `label_scheme`, else the CARLA version that made it. Otherwise a
+    few of its pictures are looked at; some from different drives are worth more than many from one.
 
     Args:
         masks: uint8 (H, W), raw ids; may be empty.
@@ -151,7 +153,8 @@ def _from_masks(masks: Sequence[Mask], candidates: Sequence[LabelScheme], eviden
     evidence += (f"ids up to {largest} in {len(masks)} masks",)
     if not possible:
         return Detection(None, (*evidence, "no scheme has all of them"), False)
-    # Sorting is stable: among equals the order of the table decides, and the oldest that has all ids is the narrowest claim.
+    # Sorting is stable: among equals the order of the table decides, and the oldest that has all ids is the narrowest
+    # claim.
     ranked = sorted(possible, key=lambda scheme: round(_surprise(scheme, shares), 6))
     best = ranked[0]
     for band, word in ((0, "upper"), (2, "lower")):
@@ -174,13 +177,16 @@ def _same_meaning(one: LabelScheme, other: LabelScheme, seen: NDArray[np.intp]) 
 
 
 def _from_colors(colors: Sequence[Picture]) -> Detection:
-    shares = {name: float(np.mean([scheme.known_colors(rgb).mean() for rgb in colors])) for name, scheme in SCHEMES.items()}
+    shares = {
+        name: float(np.mean([scheme.known_colors(rgb).mean() for rgb in colors])) for name, scheme in SCHEMES.items()
+    }
     best = max(shares.values())
     close = [SCHEMES[name] for name, share in shares.items() if share >= best - 1e-9]
     evidence = tuple(f"{shares[scheme.name]:.1%} of pixels have a colour of {scheme.name}" for scheme in close)
     if best < 0.3:
         return Detection(None, (f"at most {best:.1%} of pixels have a colour of any scheme",), False)
-    # By colour the schemes of CARLA and Cityscapes agree on most classes: what is left to tell apart is read from the scene.
+    # By colour the schemes of CARLA and Cityscapes agree on most classes: what is left to tell apart is read from the
+    # scene.
     scored = []
     for candidate in close:
         masks = [candidate.ids_from_colors(rgb, nearest=True) for rgb in colors]

@@ -1,13 +1,13 @@
 """Translation of masks from one label scheme into another, by meaning.
 
-Every scheme has a table to the 29 tags of CARLA 0.9.14 and one from them; all other pairs go by way of those 29, the finest
-common ground, apart from the few pairs that know better. What a translation loses is worked out from the tables and said
-in words, so that nobody has to keep a list of it.
+Every scheme has a table to the 29 tags of CARLA 0.9.14 and one from them; all other pairs go by way of those 29, the
+finest common ground, apart from the few pairs that know better. What a translation loses is worked out from the tables
+and said in words, so that nobody has to keep a list of it.
 
 Source:
     23 <-> 29 tags and 29 tags -> Cityscapes by the meaning of the names in the CARLA and Cityscapes headers.
-    To CamVid: the usual grouping of CamVid's 32 names into 11 (walls, bridges and tunnels are Building; trucks, buses and
-    trains are Car; lights and text are SignSymbol; motorcycles are Bicyclist; shoulders are Pavement).
+    To CamVid: the usual grouping of CamVid's 32 names into 11 (walls, bridges and tunnels are Building; trucks, buses
+    and trains are Car; lights and text are SignSymbol; motorcycles are Bicyclist; shoulders are Pavement).
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ _TO_HUB: dict[str, dict[int, int]] = {
     "camvid": {0: 11, 1: 3, 2: 6, 3: 1, 4: 2, 5: 9, 6: 8, 7: 5, 8: 14, 9: 12, 10: 13},
 }
 _FROM_HUB: dict[str, dict[int, int]] = {
-    # No tag for sky: it is unlabelled there. What came later goes to Other, apart from what clearly is a kind of something.
+    # No tag for sky: it is unlabelled there. What came later goes to Other, apart from what clearly is a kind of
+    # something.
     "carla-0.9.0": {
         **{tag: old for tag, old in _CARLA_29_TO_23.items() if old < 13},
         7: 12, 10: 9, 11: 0, 20: 3, 21: 3, 23: 3, 25: 3, 26: 3, 27: 3, 28: 2,
@@ -89,7 +90,8 @@ class Remap:
     Attributes:
         source: scheme of the masks that go in.
         target: scheme of the masks that come out.
-        table: uint8 (256,), read-only. Target id by source id, as on disk; `IGNORE_ID` where the target has no such class.
+        table: uint8 (256,), read-only. Target id by source id, as on disk; `IGNORE_ID` where the target has no such
+            class.
         lossy: what is lost, a sentence each, for people; empty when nothing is.
     """
 
@@ -119,7 +121,9 @@ def remap(source: LabelScheme, target: LabelScheme) -> Remap:
     """
     for unknown in (source, target):
         if SCHEMES.get(unknown.name) != unknown:
-            raise ConfigError(f"remap {source.name} -> {target.name}: expected schemes of the table, received {unknown.name}.")
+            raise ConfigError(
+                f"remap {source.name} -> {target.name}: expected schemes of the table, received {unknown.name}."
+            )
     if source == target:
         mapping = {class_id: class_id for class_id in range(source.num_classes)}
     elif source.name == "kitti-road":
@@ -155,7 +159,9 @@ def _losses(source: LabelScheme, target: LabelScheme, mapping: dict[int, int]) -
     for label in target.classes:
         if label.class_id in target.ignore_ids:
             continue
-        joined = [source.names[source_id] for source_id, target_id in sorted(mapping.items()) if target_id == label.class_id]
+        joined = [
+            source.names[source_id] for source_id, target_id in sorted(mapping.items()) if target_id == label.class_id
+        ]
         if len(joined) > 1:
             losses.append(f"{', '.join(joined)} -> {label.name}")
     if void:
@@ -167,7 +173,9 @@ def _losses(source: LabelScheme, target: LabelScheme, mapping: dict[int, int]) -
             if target_id in target.ignore_ids or source_id in source.ignore_ids:
                 continue
             finer = [
-                label.name for label in target.classes if back.get(label.class_id) == source_id and label.class_id != target_id
+                label.name
+                for label in target.classes
+                if back.get(label.class_id) == source_id and label.class_id != target_id
             ]
             if finer:
                 losses.append(

@@ -15,7 +15,8 @@ IGNORE_ID = 255
 """Void in memory: pixels that no loss and no metric looks at."""
 
 UNKNOWN_COLOR = (255, 255, 255)
-"""Colour of ids outside a scheme. No scheme has a white class, so a mistake shows; CARLA's own palette wraps and hides it."""
+"""Colour of ids outside a scheme. No scheme has a white class, so a mistake shows; CARLA's own palette wraps and hides
+it."""
 
 VOID_COLOR = (0, 0, 0)
 
@@ -55,7 +56,9 @@ class LabelScheme:
         """Refuse a table with gaps: the class id is the network's output number."""
         ids = [label.class_id for label in self.classes]
         if ids != list(range(len(ids))):
-            raise ValueError(f"label scheme {self.name}: expected class ids 0 to {len(ids) - 1} in order, received {ids}.")
+            raise ValueError(
+                f"label scheme {self.name}: expected class ids 0 to {len(ids) - 1} in order, received {ids}."
+            )
 
     @property
     def num_classes(self) -> int:
@@ -94,7 +97,8 @@ class LabelScheme:
 
     @cached_property
     def _colors_sorted(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """Packed colours in rising order and the id of each. Where classes share a colour, the lowest trained id has it."""
+        """Packed colours in rising order and the id of each. Where classes share a colour, the lowest trained id has
+        it."""
         ids: dict[int, int] = {}
         for label in self.classes:
             red, green, blue = label.color
@@ -117,7 +121,8 @@ class LabelScheme:
         return np.take(self.palette, mask, axis=0)
 
     def known_colors(self, rgb: Picture) -> NDArray[np.bool_]:
-        """Bool (H, W): which pixels of an RGB picture (uint8 (H, W, 3)) have a colour of this scheme, void's included."""
+        """Bool (H, W): which pixels of an RGB picture (uint8 (H, W, 3)) have a colour of this scheme, void's
+        included."""
         return self._match_colors(rgb)[1]
 
     def _match_colors(self, rgb: Picture) -> tuple[Mask, NDArray[np.bool_]]:
@@ -163,7 +168,8 @@ class LabelScheme:
         )
 
     def unknown_pixels(self, mask: Mask) -> NDArray[np.intp]:
-        """(N, 2) row and column of the pixels of a mask (uint8 (H, W)) whose id is outside the scheme; N is 0 when all is well."""
+        """(N, 2) row and column of the pixels of a mask (uint8 (H, W)) whose id is outside the scheme; N is 0 when all
+        is well."""
         if self._known[: int(mask.max(initial=0)) + 1].all():
             return np.empty((0, 2), np.intp)
         return np.argwhere(~self._known[mask])

@@ -1,10 +1,13 @@
 """The label schemes themselves: ids, names and colours.
 
 Source:
-    CARLA: the enum `carla.CityObjectLabel` and the palette in `CityScapesPalette.h`, checked byte for byte in the client
-    wheels of 0.9.12 to 0.9.16; 0.9.0 to 0.9.9 and ue5-dev from their headers. The enum's NONE is called Unlabeled here.
-    The break between 23 and 29 tags is exactly 0.9.13 -> 0.9.14, although the documentation kept the old table until 0.9.15.
-    Cityscapes: `labels.py` of cityscapesScripts. CamVid: the 11 classes of SegNet and FC-DenseNet. KITTI Road: its devkit.
+    CARLA: the enum `carla.CityObjectLabel` and the palette in `CityScapesPalette.h`, checked byte for byte in the
+    client wheels of 0.9.12 to 0.9.16; 0.9.0 to 0.9.9 and ue5-dev from their headers. The enum's NONE is called
+    Unlabeled here.
+    The break between 23 and 29 tags is exactly 0.9.13 -> 0.9.14, although the documentation kept the old table until
+    0.9.15.
+    Cityscapes: `labels.py` of cityscapesScripts. CamVid: the 11 classes of SegNet and FC-DenseNet. KITTI Road: its
+        devkit.
 """
 
 from __future__ import annotations

@@ -1,0 +1,122 @@
+"""Any folder as a dataset: which layout it has, which label scheme, which samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from carlaseg import labels
+from carlaseg.dataset.layouts import LAYOUTS, LOOKED_FOR, Listing
+from carlaseg.dataset.pictures import Mask, mask_encoding, read_image, read_raw_mask
+from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample
+from carlaseg.errors import DatasetError
+from carlaseg.labels import LabelScheme
+
+_PICTURES_LOOKED_AT = 8
+
+
+def open_dataset(
+    folder: Path, scheme: str | None = None, split: str | None = None, masks_required: bool = False
+) -> Dataset:
+    """The samples of a folder in any layout we know.
+
+    Args:
+        folder: a recording, a folder of recordings, or any layout of `carlaseg.dataset.layouts`.
+        scheme: label scheme of the masks; found out when not given.
+        split: read this split alone; all of them when not given.
+        masks_required: refuse images without masks and masks of a scheme that nobody can tell.
+
+    Raises:
+        ConfigError: there is no such label scheme.
+        DatasetError: the folder is not a dataset (says what was looked for), is empty, lacks the split or lacks masks.
+    """
+    given = None if scheme is None else labels.scheme(scheme)
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "nothing"
+        raise DatasetError(
+            f"{folder}: expected a folder with a dataset, received {what} there.",
+            (("record one", f"carlaseg record --simulator embedded --output {folder}"),),
+        )
+    listing = next((answer for layout in LAYOUTS if (answer := layout(folder, split)) is not None), None)
+    if listing is None:
+        raise DatasetError(f"{folder}: expected a dataset, received none of: {LOOKED_FOR}.")
+    if not listing.samples:
+        where = f"the split {split!r} of {folder}" if split else str(folder)
+        raise DatasetError(f"{where}: expected images ({listing.layout}), received none.")
+    if masks_required:
+        _require_masks(folder, listing)
+    samples = listing.samples
+    found, evidence, encoding = _scheme_of(listing, given)
+    if masks_required and found is None:
+        raise DatasetError(
+            f"{folder}: expected to find out the label scheme of its masks, received {'; '.join(evidence)}.",
+            (("name it", f"--scheme {' | '.join(labels.SCHEMES)}"),),
+        )
+    if encoding is not None or found is not None:
+        samples = [_completed(sample, encoding, found) for sample in samples]
+    return Dataset(folder, listing.layout, found, samples, evidence, listing.splits, split, listing.orphans)
+
+
+def _completed(sample: Sample, encoding: MaskEncoding | None, found: LabelScheme | None) -> Sample:
+    if sample.mask_path is None:
+        return sample
+    return replace(
+        sample,
+        mask_encoding=sample.mask_encoding or encoding,
+        scheme=found.name if found is not None else sample.scheme,
+    )
+
+
+def _require_masks(folder: Path, listing: Listing) -> None:
+    bare = [sample for sample in listing.samples if sample.mask_path is None]
+    if bare:
+        raise DatasetError(
+            f"{bare[0].image_path}: expected a mask for every image ({listing.layout}), received none for {len(bare)} of "
+            f"{len(listing.samples)} images.",
+            (("all of them", f"carlaseg verify {folder}"),),
+        )
+
+
+def _scheme_of(
+    listing: Listing, given: LabelScheme | None
+) -> tuple[LabelScheme | None, tuple[str, ...], MaskEncoding | None]:
+    """The scheme, the evidence, and how masks of unknown encoding hold their ids."""
+    masked = [sample for sample in listing.samples if sample.mask_path is not None]
+    if not masked:
+        return given, ("no masks",), None
+    encoding = None
+    if any(sample.mask_encoding is None for sample in masked[:1]):
+        first = masked[0].mask_path
+        assert first is not None
+        encoding = mask_encoding(first)
+    if given is not None:
+        return given, ("named by the user",), encoding
+    if listing.scheme is not None:
+        return labels.scheme(listing.scheme), listing.evidence, encoding
+    looked_at = spread(masked, _PICTURES_LOOKED_AT)
+    paths = [sample.mask_path for sample in looked_at if sample.mask_path is not None]
+    if encoding == "colors":
+        detection = labels.detect([], None, [read_image(path) for path in paths])
+    else:
+        detection = labels.detect([_shrunk(read_raw_mask(path, encoding or "ids", None)) for path in paths])
+    found = detection.scheme if detection.confident else None
+    evidence = detection.evidence
+    if found is None and detection.scheme is not None:
+        evidence = (f"perhaps {detection.scheme.name}, but not clearly", *evidence)
+    return found, evidence, encoding
+
+
+def _shrunk(mask: Mask) -> Mask:
+    """Every n-th pixel of a large mask: shares are enough to tell a scheme."""
+    step = max(1, min(mask.shape) // 256)
+    return mask[::step, ::step]
+
+
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """`count` samples evenly spread over all."""
+    if len(samples) <= count:
+        return list(samples)
+    return [samples[round(position)] for position in np.linspace(0, len(samples) - 1, count)]
