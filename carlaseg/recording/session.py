@@ -1,0 +1,317 @@
+"""The one conversation with a CARLA server: connect, switch to synchronous mode, tick, and leave all as it was found.
+
+The invariant: whatever way the `with` block is left (success, exception, Ctrl-C, a dead or a silent server), the actors
+spawned through the session are gone, the settings found on arrival are back, and no step of the clean-up hides
+the error that caused it. What cannot be undone, because nobody answers, is kept in `Session.left_behind`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from carlaseg.config import nearest
+from carlaseg.errors import ConfigError, SimulatorError
+
+if TYPE_CHECKING:
+    import carla
+
+OUR_ROLE = "carlaseg"
+"""`role_name` of what we spawn begins with it, so that orphans of a killed recording can be told from others'."""
+
+LOAD_TOWN_TIMEOUT_S = 120.0
+"""A big CARLA town takes tens of seconds to load; the client's own default of 2 s is below every load."""
+
+CLEAN_UP_TIMEOUT_S = 2.0
+"""With a server that went silent each clean-up call waits so long at most."""
+
+MAX_SUBSTEPS = 16
+"""The server's limit of physics substeps a step. Source: CARLA documentation, "Physics substepping"."""
+
+
+def import_carla() -> ModuleType:
+    """CARLA's Python client.
+
+    Raises:
+        SimulatorError: it is not installed, with the Pythons it exists for.
+    """
+    try:
+        return importlib.import_module("carla")
+    except ImportError as error:
+        raise SimulatorError(
+            "recording: expected CARLA's Python client, received none: the package `carla` is not installed. It exists "
+            "for Python 3.10 to 3.12 on Linux and Windows (x86-64); training and inference work without it.",
+            (("install it", "pip install carla==0.9.16"),),
+        ) from error
+
+
+class Session:
+    """A CARLA server in synchronous mode for as long as the `with` block lasts.
+
+    Args:
+        host: address of the server.
+        port: its RPC port.
+        fps: steps a second; the fixed time step is its inverse.
+        timeout_s: how long any answer may take before the server counts as silent.
+        town: town to load; the current one stays when None or already loaded.
+        allow_version_mismatch: go on although client and server are of different versions.
+        files_folder: where the client keeps the map files it is sent; its own default (in the home folder) when None.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        fps: float,
+        timeout_s: float,
+        town: str | None = None,
+        allow_version_mismatch: bool = False,
+        files_folder: Path | None = None,
+    ) -> None:
+        self.host, self.port = host, port
+        self.time_step_s = 1.0 / fps
+        self.timeout_s = timeout_s
+        self.left_behind: list[str] = []
+        self.swept_orphans = 0
+        self._town = town
+        self._allow_version_mismatch = allow_version_mismatch
+        self._files_folder = files_folder
+        self._found_settings: carla.WorldSettings | None = None
+        self._releases: list[Callable[[], object]] = []
+        self._actor_ids: list[int] = []
+        self._sensors: list[carla.Sensor] = []
+        self._gone = False
+        self._silent = False
+
+    # ------------------------------------------------------------------ arriving
+
+    def __enter__(self) -> Session:
+        """Connect, compare versions, load the town, switch to synchronous mode."""
+        self.carla = import_carla()
+        self._refuse_closed_port()
+        self.client = self.carla.Client(self.host, self.port)
+        self.client.set_timeout(self.timeout_s)
+        if self._files_folder is not None:
+            self.client.set_files_base_folder(str(self._files_folder))
+        self.client_version, self.server_version = self._compare_versions()
+        try:
+            self.world = self.client.get_world()
+            self._found_settings = self.world.get_settings()
+            self._load_town()
+            self._apply_settings()
+            self._sweep_orphans()
+            self.map = self.world.get_map()
+            self.town = str(self.map.name).rsplit("/", 1)[-1]
+            self.snapshot = self.world.get_snapshot()
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, RuntimeError):
+                raise self._no_answer("a world", error) from error
+            raise
+        return self
+
+    def _refuse_closed_port(self) -> None:
+        # The client reports a refused connection only after its whole timeout, and in the words of a slow server.
+        try:
+            socket.create_connection((self.host, self.port), timeout=self.timeout_s).close()
+        except OSError as error:
+            reason = "connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
+            raise self._no_server(f'"{reason}"') from error
+
+    def _no_server(self, received: str) -> SimulatorError:
+        return SimulatorError(
+            f"{self.host}:{self.port}: expected a CARLA server, received {received}. Nothing was written.",
+            (
+                ("start CARLA", "./CarlaUE4.sh -RenderOffScreen   (in its folder; wait until it is up)"),
+                ("or without it", "carlaseg record --simulator embedded"),
+                ("still stuck", "carlaseg doctor"),
+            ),
+        )
+
+    def _compare_versions(self) -> tuple[str, str]:
+        try:
+            client, server = str(self.client.get_client_version()), str(self.client.get_server_version())
+        except RuntimeError as error:
+            raise self._no_server(
+                f"a port that is open but gives no CARLA answer within {self.timeout_s:g} s"
+            ) from error
+        if client != server and not self._allow_version_mismatch:
+            raise SimulatorError(
+                f"{self.host}:{self.port}: expected a CARLA server of client version {client}, received {server}. "
+                "Different versions crash or mislabel without a word; nothing was written.",
+                (
+                    ("right client", f"pip install carla=={server}"),
+                    ("on your own risk", "carlaseg record --allow-version-mismatch"),
+                ),
+            )
+        return client, server
+
+    def _load_town(self) -> None:
+        if self._town is None:
+            return
+        current = str(self.world.get_map().name).rsplit("/", 1)[-1]
+        if current == self._town:
+            return
+        known = sorted({str(name).rsplit("/", 1)[-1] for name in self.client.get_available_maps()})
+        if self._town not in known:
+            near = nearest(self._town, known)
+            raise ConfigError(
+                f"--town: expected a town of the server ({', '.join(known)}), received {self._town!r}."
+                + (f" Nearest: {near}." if near else "")
+            )
+        self.client.set_timeout(max(self.timeout_s, LOAD_TOWN_TIMEOUT_S))
+        try:
+            self.world = self.client.load_world(self._town)
+        finally:
+            self.client.set_timeout(self.timeout_s)
+
+    def _apply_settings(self) -> None:
+        settings = self.world.get_settings()
+        settings.synchronous_mode = True
+        settings.fixed_delta_seconds = self.time_step_s
+        # Without rendering the cameras deliver empty pictures.
+        settings.no_rendering_mode = False
+        if settings.substepping:
+            # Physics steps must cover the time step; finer ones are kept where the server's limit allows.
+            needed = math.ceil(self.time_step_s / settings.max_substep_delta_time - 1e-9)
+            settings.max_substeps = min(MAX_SUBSTEPS, max(settings.max_substeps, needed))
+            settings.max_substep_delta_time = max(
+                settings.max_substep_delta_time, self.time_step_s / settings.max_substeps
+            )
+        self.world.apply_settings(settings)
+        applied = self.world.get_settings()
+        if not applied.synchronous_mode or abs((applied.fixed_delta_seconds or 0.0) - self.time_step_s) > 1e-4:
+            raise SimulatorError(
+                f"{self.host}:{self.port}: expected synchronous mode with a step of {self.time_step_s:g} s, received "
+                f"synchronous_mode={applied.synchronous_mode}, fixed_delta_seconds={applied.fixed_delta_seconds}. "
+                "Is another client changing the settings?"
+            )
+
+    def _sweep_orphans(self) -> None:
+        orphans = [a for a in self.world.get_actors() if str(a.attributes.get("role_name", "")).startswith(OUR_ROLE)]
+        if orphans:
+            destroy = self.carla.command.DestroyActor
+            # Children first: a camera outlives its car otherwise.
+            orphans.sort(key=lambda actor: (not str(actor.type_id).startswith(("sensor", "controller")), actor.id))
+            self.client.apply_batch_sync([destroy(actor.id) for actor in orphans], False)
+            self.swept_orphans = len(orphans)
+
+    # ------------------------------------------------------------------ working
+
+    def tick(self) -> int:
+        """Advance the world by one step and take its snapshot into `snapshot`.
+
+        A tick that is not answered in time is asked for once more; the frame that may still come of the first one is
+        nobody's, and sensors drop it as stale.
+
+        Returns:
+            The simulator's frame number; sensor data belongs to this tick when it carries the same number.
+
+        Raises:
+            SimulatorError: the server is gone, silent, or refuses to tick.
+        """
+        for attempt in (1, 2):
+            try:
+                frame = int(self.world.tick(self.timeout_s))
+                self.snapshot = self.world.get_snapshot()
+                return frame
+            except RuntimeError as error:
+                if attempt == 2 or "time-out" not in str(error) or not self._port_is_open():
+                    raise self._no_answer("a tick", error) from error
+        raise AssertionError("unreachable")
+
+    def spawn(self, blueprint: Any, pose: carla.Transform, attach_to: Any = None) -> Any:
+        """Spawn one actor that is destroyed when the session ends.
+
+        Raises:
+            RuntimeError: the server refuses, in its own words.
+        """
+        actor = self.world.spawn_actor(blueprint, pose, attach_to=attach_to)
+        if str(actor.type_id).startswith("sensor"):
+            self._sensors.append(actor)
+        self._actor_ids.append(int(actor.id))
+        return actor
+
+    def spawn_batch(self, commands: Iterable[Any]) -> list[int]:
+        """Spawn many actors in one message and one tick; gives the ids of those the server had room for."""
+        responses = self.client.apply_batch_sync(list(commands), True)
+        ids = [int(response.actor_id) for response in responses if not response.error]
+        self._actor_ids.extend(ids)
+        return ids
+
+    def before_leaving(self, release: Callable[[], object]) -> None:
+        """Have something called on the way out, before actors are destroyed; the last one given is called first."""
+        self._releases.append(release)
+
+    # ------------------------------------------------------------------ leaving
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Destroy what was spawned and restore the settings found; never hides the error that led here."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._gone or not self._port_is_open():
+            # A dead server holds no actors and no settings; asking it would cost a timeout a call. Streams are closed
+            # here all the same, because they would connect to the next server on this port.
+            for sensor in self._sensors:
+                with suppress(RuntimeError):
+                    sensor.stop()
+            self.left_behind.append("the server is gone, and its actors and settings with it")
+            return
+        if self._silent:
+            self.client.set_timeout(min(self.timeout_s, CLEAN_UP_TIMEOUT_S))
+        for sensor in self._sensors:
+            # Stop before destroying: data that arrives for a destroyed sensor ends the client with a stream error.
+            self._try("a sensor was not stopped", sensor.stop)
+        for release in reversed(self._releases):
+            self._try("a part of the traffic was not released", release)
+        if self._actor_ids:
+            self._try(f"{len(self._actor_ids)} actors were not destroyed", self._destroy_actors)
+        if self._found_settings is not None:
+            self._try(
+                "the settings were not restored; the server may wait for ticks",
+                lambda: self.world.apply_settings(self._found_settings),
+            )
+
+    def _try(self, complaint: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except RuntimeError:
+            if complaint not in self.left_behind:
+                self.left_behind.append(complaint)
+
+    def _destroy_actors(self) -> None:
+        destroy = self.carla.command.DestroyActor
+        # Last come first gone: sensors and controllers were attached to what came before them.
+        self.client.apply_batch_sync([destroy(actor_id) for actor_id in reversed(self._actor_ids)], False)
+        self._actor_ids.clear()
+        self._sensors.clear()
+
+    def _port_is_open(self) -> bool:
+        try:
+            socket.create_connection((self.host, self.port), timeout=min(self.timeout_s, CLEAN_UP_TIMEOUT_S)).close()
+        except OSError:
+            return False
+        return True
+
+    def _no_answer(self, expected: str, error: RuntimeError) -> SimulatorError:
+        where = f"{self.host}:{self.port}"
+        if not self._port_is_open():
+            self._gone = True
+            return SimulatorError(f"{where}: expected {expected}, received a closed port: the server is gone.")
+        if "time-out" in str(error):
+            self._silent = True
+            return SimulatorError(
+                f"{where}: expected {expected} within {self.timeout_s:g} s, received nothing: the server is silent.",
+                (("find out why", "carlaseg doctor"),),
+            )
+        return SimulatorError(f"{where}: expected {expected}, received an error: {error}.")
