@@ -30,15 +30,18 @@ class SeededHeUniform(keras.initializers.Initializer):
     Args:
         seed: seed of the network.
         name: name of the layer; with the seed it decides the weights.
+        fan_in: inputs that one output sums; counted from the kernel's shape when not given, which is wrong for a
+            depthwise kernel alone.
     """
 
-    def __init__(self, seed: int, name: str) -> None:
+    def __init__(self, seed: int, name: str, fan_in: int | None = None) -> None:
         self.seed = seed
         self.name = name
+        self.fan_in = fan_in
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Weights of a convolution kernel, shape (kernel height, kernel width, in, out)."""
-        fan_in = int(np.prod(shape[:-1]))
+        fan_in = self.fan_in or int(np.prod(shape[:-1]))
         limit = float(np.sqrt(6.0 / fan_in))
         rng = np.random.default_rng([self.seed, zlib.crc32(self.name.encode())])
         drawn = rng.uniform(-limit, limit, shape).astype("float32")
@@ -46,7 +49,7 @@ class SeededHeUniform(keras.initializers.Initializer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make the same initialiser again."""
-        return {"seed": self.seed, "name": self.name}
+        return {"seed": self.seed, "name": self.name, "fan_in": self.fan_in}
 
 
 @keras.saving.register_keras_serializable(package="carlaseg")
@@ -81,11 +84,47 @@ def image_input(name: str = "image") -> tuple[Any, Any]:
     return image, keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescaling")(image)
 
 
-def conv(x: Any, filters: int, kernel: int, *, name: str, seed: int) -> Any:
-    """A 'same' convolution with bias and He-uniform weights."""
+def conv(
+    x: Any,
+    filters: int,
+    kernel: int | tuple[int, int],
+    *,
+    name: str,
+    seed: int,
+    stride: int = 1,
+    dilation: int = 1,
+    bias: bool = True,
+    padding: str = "same",
+) -> Any:
+    """A convolution with He-uniform weights; 'same', with bias, unless the caller says otherwise."""
     return keras.layers.Conv2D(
-        filters, kernel, padding="same", kernel_initializer=SeededHeUniform(seed, name), name=name
+        filters,
+        kernel,
+        strides=stride,
+        dilation_rate=dilation,
+        use_bias=bias,
+        padding=padding,
+        kernel_initializer=SeededHeUniform(seed, name),
+        name=name,
     )(x)
+
+
+def depthwise_conv(x: Any, kernel: int, *, name: str, seed: int, stride: int = 1, dilation: int = 1) -> Any:
+    """A 'same' convolution of every feature map with a kernel of its own, without bias."""
+    return keras.layers.DepthwiseConv2D(
+        kernel,
+        strides=stride,
+        dilation_rate=dilation,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=SeededHeUniform(seed, name, fan_in=kernel * kernel),
+        name=name,
+    )(x)
+
+
+def scaled(filters: int, width_multiplier: float) -> int:
+    """Feature maps of a layer in a network that is narrower (wider) than published, never fewer than 4."""
+    return filters if width_multiplier == 1 else max(4, round(filters * width_multiplier))
 
 
 def upsampling_conv(x: Any, filters: int, kernel: int, *, name: str, seed: int) -> Any:
