@@ -7,16 +7,28 @@ from __future__ import annotations
 
 from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.pictures import read_image, read_mask
+from carlaseg.dataset.reader import read_frames, read_metadata
+from carlaseg.dataset.records import FileRecord, FrameRecord, Pose, RecordingMetadata, SensorRecord, intrinsics
 from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample
 from carlaseg.dataset.splitting import Split, split_by_drive
+from carlaseg.dataset.writer import RecordingWriter
 
 __all__ = [
     "Dataset",
+    "FileRecord",
+    "FrameRecord",
     "MaskEncoding",
+    "Pose",
+    "RecordingMetadata",
+    "RecordingWriter",
     "Sample",
+    "SensorRecord",
     "Split",
+    "intrinsics",
     "open_dataset",
+    "read_frames",
     "read_image",
     "read_mask",
+    "read_metadata",
     "split_by_drive",
 ]

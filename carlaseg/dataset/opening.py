@@ -74,8 +74,8 @@ def _require_masks(folder: Path, listing: Listing) -> None:
     bare = [sample for sample in listing.samples if sample.mask_path is None]
     if bare:
         raise DatasetError(
-            f"{bare[0].image_path}: expected a mask for every image ({listing.layout}), received none for {len(bare)} of "
-            f"{len(listing.samples)} images.",
+            f"{bare[0].image_path}: expected a mask for every image ({listing.layout}), received none for "
+            f"{len(bare)} of {len(listing.samples)} images.",
             (("all of them", f"carlaseg verify {folder}"),),
         )
 

@@ -55,16 +55,23 @@ def read_lines(folder: Path) -> Iterator[FrameRecord]:
             yield FrameRecord.from_line(line, f"{path}, line {number}")
 
 
-def read_frames(folder: Path) -> list[FrameRecord]:
+def read_frames(folder: Path, metadata: RecordingMetadata) -> list[FrameRecord]:
     """The frames that exist, by frame number; the first line of a number wins.
+
+    In a recording that was never ended the lengths of files are compared too: after a power cut a file may be there and
+    empty.
 
     Raises:
         DatasetError: a line is damaged.
     """
     present = FilesPresent(folder)
+    ended = metadata.ended is not None
     frames: dict[int, FrameRecord] = {}
     for record in read_lines(folder):
-        if record.frame not in frames and all(file.path in present for file in record.files.values()):
+        if record.frame not in frames and all(
+            file.path in present and (ended or (folder / file.path).stat().st_size == file.length)
+            for file in record.files.values()
+        ):
             frames[record.frame] = record
     return [frames[number] for number in sorted(frames)]
 

@@ -1,7 +1,6 @@
-"""The two records of a recording, as docs/dataset-format.md defines them: `recording.json` and a line of
-`frames.jsonl`.
+"""The two records of a recording: `recording.json` and a line of `frames.jsonl`.
 
-Fields stand here in the order of the format. Coordinates are CARLA's: left-handed, x forward, y right, z up, metres,
+docs/dataset-format.md is the law. Fields stand here in the order of the format. Coordinates are CARLA's: left-handed, x forward, y right, z up, metres,
 degrees.
 """
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from carlaseg.errors import DatasetError
-from carlaseg.labels import LabelScheme
+from carlaseg.labels import SCHEMES, LabelScheme
 
 FORMAT_VERSION = 1
 """Raised when a reader of the old version could misread the new one; every release reads all older versions."""
@@ -72,7 +71,7 @@ def intrinsics(
 
 
 @dataclass(frozen=True)
-class SensorSpec:
+class SensorRecord:
     """One sensor of the rig.
 
     Attributes:
@@ -107,7 +106,7 @@ class SensorSpec:
         }
 
     @classmethod
-    def from_json(cls, value: Any, where: str) -> SensorSpec:
+    def from_json(cls, value: Any, where: str) -> SensorRecord:
         """From JSON values; the intrinsics follow from the rest.
 
         Raises:
@@ -263,7 +262,7 @@ class RecordingMetadata:
     town: str
     weather: str
     seeds: Mapping[str, int]
-    rig: tuple[SensorSpec, ...]
+    rig: tuple[SensorRecord, ...]
     label_scheme: LabelScheme
     configuration: Mapping[str, Any]
     command: tuple[str, ...]
@@ -305,13 +304,12 @@ class RecordingMetadata:
             DatasetError: something is missing or of another kind, the format is newer than we are, the scheme is
                 unknown.
         """
-        from carlaseg.labels import SCHEMES
-
         fields = _mapping(value, where)
         version = _get(fields, "format_version", int, where)
         if version > FORMAT_VERSION:
             raise DatasetError(
-                f"{where}: expected format_version up to {FORMAT_VERSION}, received {version}. A newer carlaseg wrote it.",
+                f"{where}: expected format_version up to {FORMAT_VERSION}, received {version}. "
+                "A newer carlaseg wrote it.",
                 (("upgrade", "pip install --upgrade carlaseg"),),
             )
         named = _mapping(fields.get("label_scheme"), f"{where}, label_scheme")
@@ -327,7 +325,7 @@ class RecordingMetadata:
             town=_get(fields, "town", str, where),
             weather=_get(fields, "weather", str, where),
             seeds={str(key): int(seed) for key, seed in _mapping(fields.get("seeds"), where).items()},
-            rig=tuple(SensorSpec.from_json(sensor, f"{where}, rig") for sensor in rig),
+            rig=tuple(SensorRecord.from_json(sensor, f"{where}, rig") for sensor in rig),
             label_scheme=SCHEMES[name],
             configuration=_mapping(fields.get("configuration"), where),
             command=tuple(str(word) for word in fields.get("command", [])),

@@ -1,5 +1,7 @@
-"""Training and validation samples that never share a drive: neighbouring frames are near copies, and would flatter the
-score."""
+"""Training and validation samples that never share a drive.
+
+Neighbouring frames are near copies of one another: with one on either side the score would flatter.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ def split_by_drive(samples: Sequence[Sample], validation_share: float, seed: int
     train = [sample for sample in samples if sample.drive not in held_out]
     validation = [sample for sample in samples if sample.drive in held_out]
     named = ", ".join(sorted(held_out)[:3]) + (", ..." if len(held_out) > 3 else "")
-    note = f"split by drive: {len(held_out)} of {len(names)} drives held out ({named}), {len(validation) / len(samples):.0%} of frames"
+    note = (
+        f"split by drive: {len(held_out)} of {len(names)} drives held out ({named}), "
+        f"{len(validation) / len(samples):.0%} of frames"
+    )
     return Split(train, validation, note)
 
 
@@ -70,7 +75,7 @@ def _cut_one_drive(samples: list[Sample], validation_share: float) -> Split:
     gap = min(_LARGEST_GAP, round(count * _GAP_SHARE), count - validation_count - 1)
     train = samples[: count - validation_count - gap]
     note = (
-        f"one drive only ({samples[0].drive}): its last {validation_count} frames are held out, {gap} between are left out; "
-        "a drive of its own for validation would be a better test"
+        f"one drive only ({samples[0].drive}): its last {validation_count} frames are held out, {gap} between are left "
+        "out; a drive of its own for validation would be a better test"
     )
     return Split(train, samples[count - validation_count :], note)

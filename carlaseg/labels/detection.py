@@ -70,8 +70,11 @@ def scheme_of_carla_version(version: str) -> LabelScheme | None:
 
 
 def scheme_of_tag_names(tags: Mapping[str, int]) -> LabelScheme | None:
-    """The scheme of a client's own table, `{name: int(tag)}` of `carla.CityObjectLabel.names`; None when it is none of
-    ours."""
+    """The scheme of a client's own table of tags; None when it is none of ours.
+
+    Args:
+        tags: `{name: int(tag)}` of `carla.CityObjectLabel.names`.
+    """
     by_id = {tag: name for name, tag in tags.items() if tag not in (0, IGNORE_ID)}
     for candidate in SCHEMES.values():
         if by_id == dict(list(enumerate(candidate.names))[1:]):

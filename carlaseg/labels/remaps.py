@@ -58,8 +58,8 @@ _FROM_HUB: dict[str, dict[int, int]] = {
     "carla-0.9.14": {tag: tag for tag in range(29)},
     "carla-ue5": {tag: tag for tag in range(29)},
     "cityscapes": {
-        0: 0, 1: 7, 2: 8, 3: 11, 4: 12, 5: 13, 6: 17, 7: 19, 8: 20, 9: 21, 10: 22, 11: 23, 12: 24, 13: 25, 14: 26, 15: 27,
-        16: 28, 17: 31, 18: 32, 19: 33, 20: 4, 21: 5, 22: 0, 23: 0, 24: 7, 25: 6, 26: 15, 27: 10, 28: 14,
+        0: 0, 1: 7, 2: 8, 3: 11, 4: 12, 5: 13, 6: 17, 7: 19, 8: 20, 9: 21, 10: 22, 11: 23, 12: 24, 13: 25, 14: 26,
+        15: 27, 16: 28, 17: 31, 18: 32, 19: 33, 20: 4, 21: 5, 22: 0, 23: 0, 24: 7, 25: 6, 26: 15, 27: 10, 28: 14,
     },
     "cityscapes-train": {**{tag: tag - 1 for tag in range(1, 20)}, 24: 0},
     "camvid": {
@@ -71,8 +71,8 @@ _FROM_HUB: dict[str, dict[int, int]] = {
 }
 _DIRECT: dict[tuple[str, str], dict[int, int]] = {
     ("cityscapes", "cityscapes-train"): {
-        7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15,
-        31: 16, 32: 17, 33: 18,
+        7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14,
+        28: 15, 31: 16, 32: 17, 33: 18,
     },
     # What is unlabelled with the 13 tags is the sky and never road.
     ("carla-0.9.0", "kitti-road"): {**dict.fromkeys(range(13), 0), 6: 1, 7: 1},
@@ -128,8 +128,8 @@ def remap(source: LabelScheme, target: LabelScheme) -> Remap:
         mapping = {class_id: class_id for class_id in range(source.num_classes)}
     elif source.name == "kitti-road":
         raise ConfigError(
-            f"remap kitti-road -> {target.name}: expected a source that tells more apart than road and not road, received "
-            "kitti-road. The other way round is possible."
+            f"remap kitti-road -> {target.name}: expected a source that tells more apart than road and not road, "
+            "received kitti-road. The other way round is possible."
         )
     else:
         mapping = _mapping(source.name, target.name)

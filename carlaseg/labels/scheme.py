@@ -97,8 +97,7 @@ class LabelScheme:
 
     @cached_property
     def _colors_sorted(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """Packed colours in rising order and the id of each. Where classes share a colour, the lowest trained id has
-        it."""
+        """Packed colours in rising order and the id of each; the lowest id has a colour that classes share."""
         ids: dict[int, int] = {}
         for label in self.classes:
             red, green, blue = label.color
@@ -121,8 +120,14 @@ class LabelScheme:
         return np.take(self.palette, mask, axis=0)
 
     def known_colors(self, rgb: Picture) -> NDArray[np.bool_]:
-        """Bool (H, W): which pixels of an RGB picture (uint8 (H, W, 3)) have a colour of this scheme, void's
-        included."""
+        """Which pixels of an RGB picture have a colour of this scheme, void's included.
+
+        Args:
+            rgb: uint8 (H, W, 3).
+
+        Returns:
+            bool (H, W).
+        """
         return self._match_colors(rgb)[1]
 
     def _match_colors(self, rgb: Picture) -> tuple[Mask, NDArray[np.bool_]]:
@@ -168,8 +173,14 @@ class LabelScheme:
         )
 
     def unknown_pixels(self, mask: Mask) -> NDArray[np.intp]:
-        """(N, 2) row and column of the pixels of a mask (uint8 (H, W)) whose id is outside the scheme; N is 0 when all
-        is well."""
+        """Where a mask has ids outside the scheme.
+
+        Args:
+            mask: uint8 (H, W).
+
+        Returns:
+            integer (N, 2), row and column of each such pixel; N is 0 when all is well.
+        """
         if self._known[: int(mask.max(initial=0)) + 1].all():
             return np.empty((0, 2), np.intp)
         return np.argwhere(~self._known[mask])
@@ -213,7 +224,7 @@ def require_one_scheme(named: Mapping[str, LabelScheme]) -> None:
             if ours != theirs:
                 break
         raise DatasetError(
-            f"{where}: expected label scheme {first.name} as in {first_where}, received {other.name}; first difference: "
-            f"class {class_id} is {theirs} here and {ours} there. Mixing them would teach nonsense.",
+            f"{where}: expected label scheme {first.name} as in {first_where}, received {other.name}; first "
+            f"difference: class {class_id} is {theirs} here and {ours} there. Mixing them would teach nonsense.",
             (("by meaning", f"--classes {first.name}"), ("or leave out", where)),
         )

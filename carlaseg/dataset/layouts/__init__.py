@@ -1,5 +1,4 @@
-"""The layouts a dataset may have on disk, one module a family; each knows one way to lay files out and nothing of the
-others.
+"""The layouts a dataset may have on disk, one module a family, each of which knows nothing of the others.
 
 A layout is a function `find(folder, split)` that gives a `Listing`, or None when the folder is not laid out its way. To
 add one, write such a module and put it in `LAYOUTS`; the first that answers wins, so the narrow ones come first.
@@ -20,9 +19,9 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 
 LOOKED_FOR = (
-    "a recording (recording.json, frames.jsonl) or a folder of recordings; rgb/ with seg_raw/; CameraRGB/ with CameraSeg/ or "
-    "CameraMask/; CamVid (train/, trainannot/); KITTI Road (training/image_2, gt_image_2); Cityscapes (leftImg8bit/, gtFine/); "
-    "or a folder of pictures"
+    "a recording (recording.json, frames.jsonl) or a folder of recordings; rgb/ with seg_raw/; CameraRGB/ with "
+    "CameraSeg/ or CameraMask/; CamVid (train/, trainannot/); KITTI Road (training/image_2, gt_image_2); Cityscapes "
+    "(leftImg8bit/, gtFine/); or a folder of pictures"
 )
 
 __all__ = ["LAYOUTS", "LOOKED_FOR", "Layout", "Listing"]

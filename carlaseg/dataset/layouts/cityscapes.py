@@ -1,6 +1,6 @@
-"""Cityscapes: leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png with gtFine/SPLIT/CITY/NAME_gtFine_labelTrainIds.png or
-_labelIds.png.
+"""Cityscapes: leftImg8bit/SPLIT/CITY/ with gtFine/SPLIT/CITY/.
 
+NAME_leftImg8bit.png has its mask in NAME_gtFine_labelTrainIds.png or NAME_gtFine_labelIds.png.
 Train ids are taken where both are there. NAME is CITY_SEQUENCE_FRAME; a sequence is one drive.
 Source: the README of cityscapesScripts.
 """

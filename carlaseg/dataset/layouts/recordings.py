@@ -28,7 +28,7 @@ def find(folder: Path, split: str | None) -> Listing | None:
         metadata = read_metadata(recording)
         schemes[str(recording)] = metadata.label_scheme
         drive = recording.resolve().name
-        for record in read_frames(recording):
+        for record in read_frames(recording, metadata):
             if IMAGE not in record.files:
                 continue
             mask = record.files.get(MASK)
@@ -47,5 +47,5 @@ def find(folder: Path, split: str | None) -> Listing | None:
             )
     require_one_scheme(schemes)
     name = next(iter(schemes.values())).name
-    layout = "recording" if is_recording(folder) else f"{len(recordings)} recordings"
+    layout = "recording" if is_recording(folder) else "recordings"
     return Listing(layout, samples, name, ("recording.json names it",))

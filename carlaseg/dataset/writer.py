@@ -1,0 +1,260 @@
+"""Recordings written to disk: every file whole or absent, a frame's line only after all its files.
+
+Rule 1: a file is written under a hidden temporary name and renamed; nobody ever sees half a file under its own name.
+Rule 2: a frame's line is appended when all its files stand; a frame without a line does not exist.
+Rule 3: `recording.json` stands before the first frame, and is replaced as a whole at the end.
+
+How safe is "written": a recorder that dies in any way, `kill -9` included, loses the frames in flight alone, because
+the kernel has the rest. Against a power cut `frames.jsonl` is synced once a second and at the end; picture files are
+left to the kernel (syncing each would cost more than encoding it), so the last half minute may be lost with the power.
+Lengths and checksums in the lines tell.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE
+from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
+from carlaseg.errors import DatasetError
+from carlaseg.labels import LabelScheme
+
+IMAGES, MASKS, COLOURS = "rgb", "seg_raw", "seg"
+_SYNC_EVERY_S = 1.0
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class RecordingWriter:
+    """Writes one recording. `write_frame` may be called from several threads at once; frames may come in any order.
+
+    Use as a context manager, or call `close`.
+
+    Args:
+        folder: the recording; must not exist yet, or be empty.
+        metadata: goes into `recording.json`, at once and, with counts and end, when closed.
+        scheme: label scheme of the tags; decides the colours.
+        colour: also write `seg/`, for people to look at.
+
+    Raises:
+        DatasetError: the folder has something in it, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, metadata: RecordingMetadata, scheme: LabelScheme, colour: bool = True) -> None:
+        self.folder = folder
+        self._metadata = metadata
+        self._palette_bgr = np.ascontiguousarray(scheme.palette[:, ::-1])
+        self._scheme = scheme
+        self._colour = colour
+        self._lock = threading.Lock()
+        self._frames: set[int] = set()
+        self._last_frame = -1
+        self._in_order = True
+        self._bytes = 0
+        self._failure: DatasetError | None = None
+        self._closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise DatasetError(
+                    f"{folder}: expected a new or empty folder for a recording, received one with files in it. "
+                    "Nothing was changed.",
+                    (("another name", f"--name {folder.name}_2"),),
+                )
+            for name in self._folders():
+                (folder / name).mkdir()
+            self._write_metadata()
+            # Unbuffered: a line that was appended is the kernel's, whatever becomes of this process.
+            self._lines = (folder / FRAMES_FILE).open("ab", buffering=0)
+        except OSError as error:
+            raise DatasetError(f"{folder}: expected a folder to record into, received {error.strerror}.") from error
+        self._synced_s = time.monotonic()
+
+    def _folders(self) -> tuple[str, ...]:
+        return (IMAGES, MASKS, COLOURS) if self._colour else (IMAGES, MASKS)
+
+    @property
+    def frames_written(self) -> int:
+        """Complete frames on disk."""
+        return len(self._frames)
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of the pictures of those frames."""
+        return self._bytes
+
+    def write_frame(
+        self, frame: int, image: NDArray[np.uint8], tags: NDArray[np.uint8], line: FrameRecord
+    ) -> FrameRecord:
+        """Encode and write one frame, then its line.
+
+        Args:
+            frame: the simulator's frame number.
+            image: uint8 (H, W, 3) RGB, or (H, W, 4) BGRA as CARLA's cameras give it.
+            tags: uint8 (H, W), the raw ids, aligned with the image.
+            line: what else is known of the frame; its `files` are filled in here.
+
+        Returns:
+            The record as written.
+
+        Raises:
+            DatasetError: the disk is full or failed; says how many frames are safe. The files of this frame are
+                removed.
+                Every later call raises it again.
+            ValueError: image and tags differ in size, or the frame was written before.
+        """
+        if image.shape[:2] != tags.shape:
+            raise ValueError(
+                f"frame {frame}: expected tags of the image's size {image.shape[:2]}, received {tags.shape}."
+            )
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if frame in self._frames or frame != line.frame:
+                raise ValueError(f"frame {frame}: expected a new frame with its own line, received line {line.frame}.")
+        written: list[Path] = []
+        try:
+            files = {}
+            for folder, content in self._encoded(image, tags):
+                path = self.folder / folder / f"{folder}_{frame:08d}.png"
+                written.append(path)
+                _write_whole(path, content)
+                files[folder] = FileRecord(f"{folder}/{path.name}", len(content), f"{zlib.crc32(content):08x}")
+            record = dataclasses.replace(line, files=files)
+            with self._lock:
+                self._append(record)
+        except OSError as error:
+            raise self._fail(error, written) from error
+        return record
+
+    def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, bytes]]:
+        to_bgr = cv2.COLOR_BGRA2BGR if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        pictures: list[tuple[str, Any]] = [(IMAGES, cv2.cvtColor(image, to_bgr)), (MASKS, tags)]
+        if self._colour:
+            pictures.append((COLOURS, np.take(self._palette_bgr, tags, axis=0)))
+        # No PNG flags: any explicit level makes OpenCV leave out the SUB filter, twice the time for larger files.
+        return [(folder, cv2.imencode(".png", picture)[1].tobytes()) for folder, picture in pictures]
+
+    def _append(self, record: FrameRecord) -> None:
+        if self._failure is not None:
+            raise OSError(errno.ENOSPC, "the recording has already failed")
+        content = record.to_line()
+        before = os.fstat(self._lines.fileno()).st_size
+        try:
+            if self._lines.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._lines.fileno(), before)
+            raise
+        self._frames.add(record.frame)
+        self._in_order &= record.frame > self._last_frame
+        self._last_frame = max(self._last_frame, record.frame)
+        self._bytes += sum(file.length for file in record.files.values())
+        now_s = time.monotonic()
+        if now_s - self._synced_s >= _SYNC_EVERY_S:
+            os.fsync(self._lines.fileno())
+            self._synced_s = now_s
+
+    def _fail(self, error: OSError, written: list[Path]) -> DatasetError:
+        for path in written:
+            for leftover in (path, _temporary(path)):
+                leftover.unlink(missing_ok=True)
+        with self._lock:
+            if self._failure is None:
+                what = "a full disk" if error.errno in _FULL else f"{error.strerror or error}"
+                self._failure = DatasetError(
+                    f"{self.folder}: expected room for another frame, received {what}. "
+                    f"{len(self._frames)} frames are safe in {self.folder}.",
+                    (("how much is free", f"df -h {self.folder}"), ("check them", f"carlaseg verify {self.folder}")),
+                )
+            return self._failure
+
+    def close(self, counts: Mapping[str, int] | None = None) -> None:
+        """Put the lines in order, and write counts and end into `recording.json`. Calling it again does nothing.
+
+        Args:
+            counts: what the recorder counted besides `frames` ("dropped", "ticks", ...).
+
+        Raises:
+            DatasetError: that could not be written, and no earlier failure was reported.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                os.fsync(self._lines.fileno())
+                self._lines.close()
+                if not self._in_order:
+                    self._sort_lines()
+                self._metadata = dataclasses.replace(
+                    self._metadata,
+                    ended=datetime.now(UTC).isoformat(timespec="seconds"),
+                    counts={**(counts or {}), "frames": len(self._frames)},
+                )
+                self._write_metadata()
+            except OSError as error:
+                if self._failure is None:
+                    raise DatasetError(
+                        f"{self.folder}: expected to finish {METADATA_FILE}, received {error.strerror}. "
+                        f"{len(self._frames)} frames are safe; only their counts are missing."
+                    ) from error
+
+    def __enter__(self) -> Self:
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, whatever happened."""
+        self.close()
+
+    def _sort_lines(self) -> None:
+        path = self.folder / FRAMES_FILE
+        lines = path.read_bytes().splitlines(keepends=True)
+        # Every line begins {"frame":NUMBER, which is what the format promises readers in a hurry.
+        lines.sort(key=lambda line: int(line[len(b'{"frame":') : line.index(b",")]))
+        _write_whole(path, b"".join(lines))
+
+    def _write_metadata(self) -> None:
+        content = json.dumps(self._metadata.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
+        _write_whole(self.folder / METADATA_FILE, content, sync=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _write_whole(path: Path, content: bytes, sync: bool = False) -> None:
+    """Write a file so that it is seen whole or not at all.
+
+    Raises:
+        OSError: it could not be written; nothing is left of it.
+    """
+    temporary = _temporary(path)
+    try:
+        with temporary.open("wb", buffering=0) as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
+            if sync:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
