@@ -1,0 +1,140 @@
+"""Moving things in Panda3D: one node an actor in each scene graph, meshes shared between actors that look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from panda3d import core
+
+from carlaseg.simulator import bodies
+from carlaseg.simulator.renderer import panda
+from carlaseg.simulator.renderer.lighting import Light
+from carlaseg.simulator.renderer.materials import MATERIALS
+from carlaseg.simulator.renderer.placement import body_matrix
+from carlaseg.simulator.renderer.static import Palette
+from carlaseg.simulator.scene import MeshPart, Pose, VisibleActor
+
+
+@dataclass
+class _Mesh:
+    """One shared look: a coloured GeomNode, and a GeomNode of bare shape for each tag."""
+
+    color: Any
+    shapes: tuple[tuple[int, Any], ...]
+
+
+@dataclass
+class _Shown:
+    """An actor that is in the scene graphs."""
+
+    color_node: Any
+    id_node: Any
+    shell: Hashable = None
+    limbs: Hashable = None
+    pose: Pose | None = None
+    color_children: tuple[Any, Any] | None = None
+
+
+def flat_identity(tag: int, instance: int) -> Any:
+    """A flat colour that reads back exactly as (tag, low byte, high byte): the renderer rounds down."""
+    low, high = instance & 255, instance >> 8 & 255
+    return core.ColorAttrib.makeFlat(core.LColor((tag + 0.5) / 256, (low + 0.5) / 256, (high + 0.5) / 256, 1))
+
+
+class ActorScene:
+    """All actors of the frame that was shown last."""
+
+    def __init__(self, palette: Palette, color_root: Any, id_root: Any) -> None:
+        self._palette = palette
+        self._meshes: dict[Hashable, _Mesh] = {}
+        self._shown: dict[int, _Shown] = {}
+        self._color_top, self._id_top = color_root.attachNewNode("actors"), id_root.attachNewNode("actors")
+        for top in (self._color_top, self._id_top):
+            top.setBin(panda.ACTOR_BIN, 0)
+        self._color_top.setAttrib(core.ColorAttrib.makeVertex())
+        self._id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
+        self._sun, self._sky = core.DirectionalLight("sun"), core.DirectionalLight("sky")
+        self._ambient = core.AmbientLight("ambient")
+        self._sun_node = color_root.attachNewNode(self._sun)
+        sky_node = color_root.attachNewNode(self._sky)
+        sky_node.lookAt(core.Point3(0, 0, -1), core.Vec3(0, 1, 0))
+        for node in (self._sun_node, sky_node, color_root.attachNewNode(self._ambient)):
+            self._color_top.setLight(node)
+
+    def set_light(self, light: Light) -> None:
+        """Lights the actors like the town: sun, sky from above, and what the ground throws back."""
+        sun = light.sun_direction
+        self._sun_node.lookAt(core.Point3(*(-float(value) for value in sun)), core.Vec3(0, 0.01, 1))
+        base = (light.sky + light.ground) / 2
+        if light.lamps_on:
+            base = base + np.float32(0.12 * light.night)
+        self._sun.setColor(core.LColor(*map(float, light.sun), 1))
+        self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2), 1))
+        self._ambient.setColor(core.LColor(*map(float, base), 1))
+
+    def show(self, actors: Iterable[VisibleActor]) -> None:
+        """Moves, adds and removes actors so that exactly these are there."""
+        wanted = set()
+        for actor in actors:
+            wanted.add(actor.actor_id)
+            self._show_one(actor)
+        for actor_id in self._shown.keys() - wanted:
+            gone = self._shown.pop(actor_id)
+            gone.color_node.removeNode()
+            gone.id_node.removeNode()
+
+    def _show_one(self, actor: VisibleActor) -> None:
+        shown = self._shown.get(actor.actor_id)
+        if shown is None:
+            # Sorted by id: the order in which actors came must not show in the picture.
+            name, order = f"actor-{actor.actor_id}", actor.actor_id & 0x7FFFFFFF
+            shown = _Shown(self._color_top.attachNewNode(name, order), self._id_top.attachNewNode(name, order))
+            self._shown[actor.actor_id] = shown
+        shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
+        if (shell, limbs) != (shown.shell, shown.limbs):
+            shown.shell, shown.limbs = shell, limbs
+            for node in (shown.color_node, shown.id_node):
+                node.getChildren().detach()
+            meshes = [self._mesh(shell, bodies.build_shell)]
+            if limbs is not None:
+                meshes.append(self._mesh(limbs, bodies.build_limbs))
+            for mesh in meshes:
+                shown.color_node.attachNewNode(mesh.color)
+                for tag, shape in mesh.shapes:
+                    shown.id_node.attachNewNode(shape).setAttrib(flat_identity(tag, actor.actor_id))
+        if actor.pose != shown.pose:
+            shown.pose = actor.pose
+            matrix = body_matrix(actor.pose)
+            shown.color_node.setMat(matrix)
+            shown.id_node.setMat(matrix)
+
+    def _mesh(self, key: Any, build: Any) -> _Mesh:
+        mesh = self._meshes.get(key)
+        if mesh is None:
+            mesh = self._meshes[key] = make_mesh(build(key), self._palette)
+        return mesh
+
+
+def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
+    """A look from its geometry; materials with an alpha test are drawn solid."""
+    color = core.GeomNode("body")
+    by_tag: dict[int, list[MeshPart]] = {}
+    order = list(MATERIALS)
+    for part in sorted(parts, key=lambda part: (part.tag, order.index(part.material))):
+        vertices = np.zeros(len(part.positions), panda.LIT_VERTEX)
+        vertices["position"], vertices["normal"], vertices["uv"] = part.positions, part.normals, part.uvs
+        vertices["color"][:, :3], vertices["color"][:, 3] = part.colors, 255
+        color.addGeom(panda.geometry(vertices, part.triangles), palette.color_state(part.material, part.two_sided))
+        by_tag.setdefault(part.tag, []).append(part)
+    shapes = []
+    for tag, members in by_tag.items():
+        node = core.GeomNode("shape")
+        for part in members:
+            vertices = np.zeros(len(part.positions), panda.ID_VERTEX)
+            vertices["position"] = part.positions
+            node.addGeom(panda.geometry(vertices, part.triangles), palette.id_state("plain", part.two_sided))
+        shapes.append((tag, node))
+    return _Mesh(color, tuple(shapes))

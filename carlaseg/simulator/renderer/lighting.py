@@ -1,0 +1,168 @@
+"""What the weather does to light: sun, sky, fog and rain as numbers, and light baked into vertex colours. NumPy only.
+
+The curves are fitted by eye to daylight, not to CARLA's atmosphere; only the meaning and the units of the weather's
+parameters are CARLA's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.simulator.scene import Weather
+
+LAMP_RANGE_M = 18.0
+LAMP_COLOR = np.array([1.0, 0.8, 0.52], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """The light of one weather. Colours are float32 (3,), linear factors or RGB 0-255 where named `_rgb`.
+
+    Attributes:
+        sun_direction: towards the sun (or the moon), town frame, unit length.
+        sun: strength of direct light.
+        sky: light from above.
+        ground: light from below.
+        night: 0 by day to 1 by night; above 0.5 windows, lamps and headlights are lit.
+        zenith_rgb: sky straight up.
+        horizon_rgb: sky at the horizon.
+        glow_rgb: added around the sun.
+        cloud_rgb: colour of clouds.
+        cloud_cover: 0-1.
+        fog_per_m: extinction; 0 for none.
+        fog_start_m: distance at which fog begins.
+        fog_rgb: colour of fog.
+        wetness: 0-1, of the ground.
+        rain: 0-1.
+    """
+
+    sun_direction: NDArray[np.float32]
+    sun: NDArray[np.float32]
+    sky: NDArray[np.float32]
+    ground: NDArray[np.float32]
+    night: float
+    zenith_rgb: NDArray[np.float32]
+    horizon_rgb: NDArray[np.float32]
+    glow_rgb: NDArray[np.float32]
+    cloud_rgb: NDArray[np.float32]
+    cloud_cover: float
+    fog_per_m: float
+    fog_start_m: float
+    fog_rgb: NDArray[np.float32]
+    wetness: float
+    rain: float
+
+    @property
+    def lamps_on(self) -> bool:
+        """Whether street lamps, headlights and windows are lit."""
+        return self.night > 0.5
+
+
+def _mix(first: object, second: object, share: float) -> NDArray[np.float32]:
+    mixed = np.asarray(first, np.float32) * (1 - share) + np.asarray(second, np.float32) * share
+    return mixed.astype(np.float32)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    share = min(max((value - low) / (high - low), 0.0), 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def light_of(weather: Weather) -> Light:
+    """The light of a weather; each of its parameters is first limited to the range CARLA documents."""
+    cover = min(max(weather.cloudiness, 0.0), 100.0) / 100
+    rain = min(max(weather.precipitation, 0.0), 100.0) / 100
+    fog = min(max(weather.fog_density, 0.0), 100.0) / 100
+    dust = min(max(weather.dust_storm, 0.0), 100.0) / 100
+    deposits = min(max(weather.precipitation_deposits, 0.0), 100.0) / 100
+    wetness = min(max(min(max(weather.wetness, 0.0), 100.0) / 100, 0.6 * deposits, 0.5 * rain), 1.0)
+    altitude = min(max(weather.sun_altitude_angle, -90.0), 90.0)
+
+    day = _ramp(altitude, -7.0, 9.0)
+    low_sun = day * (1 - _ramp(altitude, 6.0, 32.0))
+    overcast = _ramp(max(cover, 0.85 * rain, min(2.5 * fog, 1.0) * 0.8), 0.25, 1.0)
+
+    # By night a faint moon stands where the sun would be at 50 degrees.
+    height_rad = np.radians(max(altitude, 4.0) if day > 0.02 else 50.0)
+    azimuth_rad = np.radians(weather.sun_azimuth_angle)
+    direction = np.array(
+        [
+            np.cos(height_rad) * np.cos(azimuth_rad),
+            -np.cos(height_rad) * np.sin(azimuth_rad),
+            np.sin(height_rad),
+        ],
+        np.float32,
+    )
+
+    sun = _mix([0.80, 0.77, 0.70], [0.98, 0.60, 0.32], low_sun) * (1 - 0.88 * overcast)
+    sky = _mix([0.46, 0.50, 0.58], [0.62, 0.64, 0.68], overcast)
+    sky = _mix(sky, [0.40, 0.37, 0.45], 0.85 * low_sun)
+    ground = _mix([0.31, 0.29, 0.26], [0.42, 0.42, 0.42], overcast)
+    ground = _mix(ground, [0.27, 0.23, 0.24], 0.85 * low_sun)
+    sun = _mix([0.06, 0.07, 0.10], sun, day)
+    sky = _mix([0.17, 0.19, 0.27], sky, day)
+    ground = _mix([0.12, 0.12, 0.16], ground, day)
+
+    zenith = _mix([70, 128, 202], [168, 174, 182], overcast)
+    zenith = _mix(zenith, [74, 92, 140], 0.8 * low_sun * (1 - 0.6 * overcast))
+    horizon = _mix([196, 216, 236], [206, 210, 214], overcast)
+    horizon = _mix(horizon, [246, 176, 122], 0.85 * low_sun * (1 - 0.7 * overcast))
+    zenith = _mix([8, 14, 34], zenith, day)
+    horizon = _mix([26, 34, 58], horizon, day)
+    glow = _mix([255, 248, 225], [255, 170, 90], low_sun) * day * (1 - overcast)
+    cloud = _mix([250, 250, 252], [150, 154, 160], max(overcast - 0.25, 0.0) * 0.9)
+    cloud = _mix(cloud, [250, 160, 120], 0.7 * low_sun * (1 - 0.6 * overcast))
+    cloud = _mix([22, 26, 42], cloud, day)
+    dimming = 1 - 0.3 * rain
+    dusty = np.array([196, 158, 108], np.float32) * (0.1 + 0.9 * day)
+    zenith, horizon, cloud = (_mix(c * dimming, dusty, 0.8 * dust) for c in (zenith, horizon, cloud))
+
+    # fog_density 100 hides what is beyond some 30 m; CARLA's default of 2 is hardly to be seen.
+    extinction = 0.0 if fog < 0.025 else 0.09 * fog**1.3
+    extinction += 0.004 * rain + 0.02 * dust
+    return Light(
+        sun_direction=direction,
+        sun=sun * (1 - 0.5 * dust) * (1 - 0.25 * rain),
+        sky=sky * (1 - 0.2 * rain),
+        ground=ground * (1 - 0.2 * rain),
+        night=1 - _ramp(altitude, -5.0, 5.0),
+        zenith_rgb=zenith,
+        horizon_rgb=horizon,
+        glow_rgb=glow * dimming * (1 - dust),
+        cloud_rgb=cloud,
+        cloud_cover=max(cover, 0.9 * rain),
+        fog_per_m=extinction,
+        fog_start_m=max(weather.fog_distance, 0.0),
+        fog_rgb=_mix(horizon, np.full(3, float(horizon.mean()), np.float32), 0.4 * (1 - low_sun)),
+        wetness=wetness,
+        rain=rain,
+    )
+
+
+def shade(normals: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
+    """Sun and sky light that falls on faces with these normals: float32 (N, 3), about 0-1.5."""
+    direct = np.clip(normals @ light.sun_direction, 0, None)[:, None] * light.sun
+    up = (normals[:, 2:3] + 1) / 2
+    return (direct + up * light.sky + (1 - up) * light.ground).astype(np.float32)
+
+
+def lamp_light(
+    positions: NDArray[np.float32], normals: NDArray[np.float32], lamps: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What street lamps add at each vertex: float32 (N, 3)."""
+    added = np.zeros((len(positions), 3), np.float32)
+    order = np.argsort(positions[:, 0], kind="stable")
+    sorted_x = positions[order, 0]
+    for lamp in np.asarray(lamps, np.float32).reshape(-1, 3):
+        first, last = np.searchsorted(sorted_x, [lamp[0] - LAMP_RANGE_M, lamp[0] + LAMP_RANGE_M])
+        near = order[first:last]
+        near = near[np.abs(positions[near, 1] - lamp[1]) < LAMP_RANGE_M]
+        to_lamp = lamp - positions[near]
+        squared = (to_lamp**2).sum(axis=1)
+        facing = np.clip((normals[near] * to_lamp).sum(axis=1) / np.sqrt(np.maximum(squared, 1e-6)), 0, 1)
+        falloff = np.clip(1 - squared / LAMP_RANGE_M**2, 0, 1) ** 2
+        added[near] += (1.4 * facing * falloff)[:, None] * LAMP_COLOR
+    return added

@@ -1,0 +1,160 @@
+"""Panda3D as the rest of the renderer sees it: an engine, picture buffers, and textures and geometry made from arrays.
+
+Nothing here knows towns, actors or weather. Every `Engine` is a Panda3D graphics engine of its own, so that several
+renderers can live in one process, and closing one gives back everything it held. The software renderer inside the
+Panda3D wheel draws: no GPU, no display.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from panda3d import core
+
+core.loadPrcFileData(
+    "carlaseg",
+    "load-display p3tinydisplay\nwindow-type none\naudio-library-name null\n"
+    "notify-level-display fatal\nnotify-level-device fatal\ntextures-power-2 none\nsync-video 0\n",
+)
+
+# Panda3D keeps one table of states and one clock for the process: two threads must not draw at once.
+PROCESS_LOCK = threading.RLock()
+
+# Cull bins, drawn in this order. Static geometry is drawn in the order of the scene graph, the same in every pass:
+# on equal depth the first drawn wins, so equal order is what makes colours and ids agree at every pixel.
+ACTOR_BIN, TOWN_BIN, DECAL_BIN = "carlaseg-actors", "carlaseg-town", "carlaseg-decals"
+
+ID_VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 4)])
+BAKED_VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 4), ("uv", "<f4", 2)])
+LIT_VERTEX = np.dtype([("position", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 4), ("uv", "<f4", 2)])
+
+
+def _register_bins() -> None:
+    bins = core.CullBinManager.getGlobalPtr()
+    for name, sort in ((ACTOR_BIN, 11), (TOWN_BIN, 12), (DECAL_BIN, 13)):
+        if bins.findBin(name) == -1:
+            bins.addBin(name, core.CullBinManager.BTUnsorted, sort)
+
+
+def _vertex_format(dtype: np.dtype[Any]) -> Any:
+    columns = {
+        "position": (core.InternalName.getVertex(), 3, core.Geom.NTFloat32, core.Geom.CPoint),
+        "normal": (core.InternalName.getNormal(), 3, core.Geom.NTFloat32, core.Geom.CNormal),
+        "color": (core.InternalName.getColor(), 4, core.Geom.NTUint8, core.Geom.CColor),
+        "uv": (core.InternalName.getTexcoord(), 2, core.Geom.NTFloat32, core.Geom.CTexcoord),
+    }
+    array_format = core.GeomVertexArrayFormat()
+    for name in dtype.names or ():
+        array_format.addColumn(*columns[name])
+    vertex_format = core.GeomVertexFormat()
+    vertex_format.addArray(array_format)
+    return core.GeomVertexFormat.registerFormat(vertex_format)
+
+
+def geometry(vertices: NDArray[Any], triangles: NDArray[np.integer[Any]]) -> Any:
+    """A `Geom` of triangles.
+
+    Args:
+        vertices: (N,) of `ID_VERTEX`, `BAKED_VERTEX` or `LIT_VERTEX`; colours are RGBA, 0-255.
+        triangles: (M, 3) indices into `vertices`, counter-clockwise seen from the front.
+    """
+    rows = core.GeomVertexData("town", _vertex_format(vertices.dtype), core.Geom.UHStatic)
+    rows.uncleanSetNumRows(len(vertices))
+    rows.modifyArrayHandle(0).copyDataFrom(vertices.tobytes())
+    primitive = core.GeomTriangles(core.Geom.UHStatic)
+    if len(vertices) < 65536:
+        indices = triangles.astype("<u2")
+    else:
+        primitive.setIndexType(core.Geom.NTUint32)
+        indices = triangles.astype("<u4")
+    index_array = primitive.modifyVertices()
+    index_array.uncleanSetNumRows(indices.size)
+    index_array.modifyHandle().copyDataFrom(indices.tobytes())
+    geom = core.Geom(rows)
+    geom.addPrimitive(primitive)
+    return geom
+
+
+def rewrite_vertices(node: Any, index: int, vertices: NDArray[Any]) -> None:
+    """Replaces the vertices of one geom of a GeomNode by as many others of the same layout."""
+    node.modifyGeom(index).modifyVertexData().modifyArrayHandle(0).copyDataFrom(vertices.tobytes())
+
+
+def texture(name: str, pixels: NDArray[np.uint8], *, mipmaps: bool = True) -> Any:
+    """A repeating texture of uint8 (H, W, 3) RGB or (H, W, 4) RGBA pixels, top row first."""
+    made = core.Texture(name)
+    height, width, channels = pixels.shape
+    pixel_format = core.Texture.FRgb if channels == 3 else core.Texture.FRgba
+    made.setup2dTexture(width, height, core.Texture.TUnsignedByte, pixel_format)
+    # Clamping would force the renderer's slow path.
+    made.setWrapU(core.SamplerState.WMRepeat)
+    made.setWrapV(core.SamplerState.WMRepeat)
+    made.setMagfilter(core.SamplerState.FTNearest)
+    made.setMinfilter(core.SamplerState.FTNearestMipmapNearest if mipmaps else core.SamplerState.FTNearest)
+    repaint(made, pixels)
+    return made
+
+
+def repaint(target: Any, pixels: NDArray[np.uint8]) -> None:
+    """Replaces a texture's pixels by others of the same size and number of channels."""
+    order = [2, 1, 0] if pixels.shape[2] == 3 else [2, 1, 0, 3]
+    target.setRamImage(np.ascontiguousarray(pixels[::-1, :, order]).tobytes())
+
+
+class Buffer:
+    """A picture that an `Engine` draws into memory whenever it is active."""
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+        self._texture = core.Texture()
+        output.addRenderTexture(self._texture, core.GraphicsOutput.RTMCopyRam)
+        output.setClearColorActive(True)
+        output.setClearDepthActive(True)
+        output.setActive(False)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """What was drawn last: uint8 (H, W, 4) BGRA, top row first, read-only and valid until the next drawing."""
+        height, width = self._texture.getYSize(), self._texture.getXSize()
+        return np.frombuffer(self._texture.getRamImage(), np.uint8).reshape(height, width, 4)[::-1]
+
+
+class Engine:
+    """One Panda3D graphics engine with the software renderer."""
+
+    def __init__(self) -> None:
+        _register_bins()
+        self._engine = core.GraphicsEngine()
+        self._pipe = core.GraphicsPipeSelection.getGlobalPtr().makePipe("TinyOffscreenGraphicsPipe")
+        self._properties = core.FrameBufferProperties()
+        self._properties.setRgbaBits(8, 8, 8, 8)
+        self._properties.setDepthBits(24)
+        # All buffers share this one's graphics state, so textures and geometry are prepared once.
+        self._host = self._make_output(1, 1)
+        self._host.setActive(False)
+
+    def _make_output(self, height: int, width: int) -> Any:
+        size = core.WindowProperties.size(width, height)
+        shared = (self._host.getGsg(), self._host) if hasattr(self, "_host") else ()
+        return self._engine.makeOutput(
+            self._pipe, "camera", 0, self._properties, size, core.GraphicsPipe.BFRefuseWindow, *shared
+        )
+
+    def make_buffer(self, height: int, width: int) -> Buffer:
+        """A new, inactive buffer."""
+        return Buffer(self._make_output(height, width))
+
+    def remove_buffer(self, buffer: Buffer) -> None:
+        """Gives a buffer's memory back."""
+        buffer.output.clearRenderTextures()
+        self._engine.removeWindow(buffer.output)
+
+    def draw(self) -> None:
+        """Draws every active buffer."""
+        self._engine.renderFrame()
+
+    def close(self) -> None:
+        """Gives back all buffers and what was prepared for drawing."""
+        self._engine.removeAllWindows()

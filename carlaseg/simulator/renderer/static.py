@@ -1,0 +1,177 @@
+"""The town itself in Panda3D: a coloured mesh and a mesh of ids, cut into the same tiles and drawn in the same order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from panda3d import core
+
+from carlaseg.simulator.renderer import panda
+from carlaseg.simulator.renderer.lighting import Light, lamp_light, shade
+from carlaseg.simulator.renderer.materials import MATERIALS, paint_texture
+from carlaseg.simulator.renderer.tiles import TILE_M, Batch, cut_into_tiles
+from carlaseg.simulator.scene import Town
+
+SMALL_PROP_RANGE_M = 170.0
+# Key of the tag by which the depth pass finds what it must test for alpha.
+ALPHA_TAG = "alpha"
+
+
+class Palette:
+    """Textures and render states of all materials, shared by town and actors."""
+
+    def __init__(self) -> None:
+        self._night = False
+        self._textures = {
+            name: panda.texture(name, paint_texture(name)) for name, entry in MATERIALS.items() if entry.paint
+        }
+        # Same alpha and filters as in colour, white otherwise: the same pixels are cut out, and ids pass unchanged.
+        self.alpha_textures = {}
+        for name, entry in MATERIALS.items():
+            if entry.alpha:
+                pixels = paint_texture(name)
+                pixels[..., :3] = 255
+                self.alpha_textures[name] = panda.texture(name + "-alpha", pixels)
+
+    def set_night(self, night: bool) -> None:
+        """Lights or darkens the windows."""
+        if night == self._night:
+            return
+        self._night = night
+        for name, entry in MATERIALS.items():
+            if entry.glows == "night":
+                panda.repaint(self._textures[name], paint_texture(name, night=night))
+
+    def color_state(self, material: str, two_sided: bool = False) -> Any:
+        """State for the coloured mesh."""
+        node = core.NodePath("state")
+        if material in self._textures:
+            node.setTexture(self._textures[material])
+        if MATERIALS[material].alpha:
+            node.setAttrib(core.AlphaTestAttrib.make(core.RenderAttrib.MGreater, 0.5))
+        if MATERIALS[material].glows == "always":
+            node.setLightOff(1)
+        node.setTwoSided(two_sided)
+        return node.getState()
+
+    def id_state(self, material: str, two_sided: bool = False) -> Any:
+        """State for the mesh of ids."""
+        node = core.NodePath("state")
+        if MATERIALS[material].alpha:
+            node.setTexture(self.alpha_textures[material])
+            node.setAttrib(core.AlphaTestAttrib.make(core.RenderAttrib.MGreater, 0.5))
+        node.setTwoSided(two_sided)
+        return node.getState()
+
+
+class StaticScene:
+    """The town's geometry in the two scene graphs."""
+
+    def __init__(self, town: Town, palette: Palette, color_root: Any, id_root: Any) -> None:
+        self._lamps = np.asarray(town.lamp_positions, np.float32).reshape(-1, 3)
+        self._batches = cut_into_tiles(town.parts)
+        self._baked: list[tuple[Any, int, NDArray[Any]]] = []
+        self._lamp_light: NDArray[np.float32] | None = None
+        color_top, id_top = color_root.attachNewNode("town"), id_root.attachNewNode("town")
+        for top in (color_top, id_top):
+            top.setBin(panda.TOWN_BIN, 0)
+            top.setAttrib(core.ColorAttrib.makeVertex())
+        id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
+        start = 0
+        while start < len(self._batches):
+            first = self._batches[start]
+            end = start
+            while end < len(self._batches) and _group(self._batches[end]) == _group(first):
+                end += 1
+            members = self._batches[start:end]
+            self._add_colors(members, palette, _parent(color_top, first))
+            _add_ids(members, palette, _parent(id_top, first))
+            start = end
+        self._normals = _concatenate([b.normals for b in self._batches], 3)
+        self._positions = _concatenate([b.positions for b in self._batches], 3)
+        self._albedo = _concatenate([b.albedo for b in self._batches], 3)
+        counts = [len(b.positions) for b in self._batches]
+        self._soaks = np.repeat(np.array([MATERIALS[b.material].soaks for b in self._batches], np.float32), counts)
+        glows = {"never": 0, "night": 1, "always": 2}
+        self._glows = np.repeat(np.array([glows[MATERIALS[b.material].glows] for b in self._batches], np.int8), counts)
+        self._slices = np.cumsum([0, *counts])
+
+    def _add_colors(self, members: list[Batch], palette: Palette, parent: Any) -> None:
+        node = core.GeomNode("colors")
+        for batch in members:
+            vertices = np.zeros(len(batch.positions), panda.BAKED_VERTEX)
+            vertices["position"], vertices["uv"] = batch.positions, batch.uvs
+            vertices["color"][:, 3] = 255
+            self._baked.append((node, node.getNumGeoms(), vertices))
+            node.addGeom(
+                panda.geometry(vertices, batch.triangles), palette.color_state(batch.material, batch.two_sided)
+            )
+        parent.attachNewNode(node)
+
+    def set_light(self, light: Light) -> None:
+        """Bakes the light into the vertex colours."""
+        strength = shade(self._normals, light)
+        if light.lamps_on:
+            if self._lamp_light is None:
+                self._lamp_light = lamp_light(self._positions, self._normals, self._lamps)
+            strength += self._lamp_light * np.float32(light.night)
+        strength *= (1 - np.float32(0.45) * light.wetness * self._soaks)[:, None]
+        unshaded = (self._glows == 2) | ((self._glows == 1) & light.lamps_on)
+        strength[unshaded] = 1.0
+        colors = np.clip(self._albedo * strength, 0, 255).astype(np.uint8)
+        for index, (node, geom, vertices) in enumerate(self._baked):
+            vertices["color"][:, :3] = colors[self._slices[index] : self._slices[index + 1]]
+            panda.rewrite_vertices(node, geom, vertices)
+
+
+def _group(batch: Batch) -> tuple[tuple[int, int], bool]:
+    return batch.tile, batch.small
+
+
+def _parent(top: Any, batch: Batch) -> Any:
+    if not batch.small:
+        return top
+    # The same centre and range in both meshes: a prop is in both passes or in neither.
+    switch = core.LODNode("props")
+    switch.addSwitch(SMALL_PROP_RANGE_M, 0)
+    height = float(batch.positions[:, 2].mean())
+    switch.setCenter(core.Point3((batch.tile[0] + 0.5) * TILE_M, (batch.tile[1] + 0.5) * TILE_M, height))
+    return top.attachNewNode(switch).attachNewNode("near")
+
+
+def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
+    """Neighbours in drawing order with one state become one geom."""
+    start = 0
+    while start < len(members):
+        first = members[start]
+        alpha = MATERIALS[first.material].alpha
+        end = start
+        while end < len(members) and _id_key(members[end]) == _id_key(first):
+            end += 1
+        run = members[start:end]
+        vertices = np.zeros(sum(len(b.positions) for b in run), panda.BAKED_VERTEX if alpha else panda.ID_VERTEX)
+        vertices["position"] = np.concatenate([b.positions for b in run])
+        identity = np.concatenate([b.identity for b in run])
+        if alpha:
+            vertices["uv"] = np.concatenate([b.uvs for b in run])
+            # Modulating with the white texture takes one off.
+            identity = identity + (identity < 255)
+        vertices["color"][:, :3], vertices["color"][:, 3] = identity, 255
+        offsets = np.cumsum([0] + [len(b.positions) for b in run])
+        triangles = np.concatenate([b.triangles + offset for b, offset in zip(run, offsets[:-1], strict=True)])
+        node = core.GeomNode("ids")
+        node.addGeom(panda.geometry(vertices, triangles), palette.id_state(first.material, first.two_sided))
+        attached = parent.attachNewNode(node)
+        if alpha:
+            attached.setTag(ALPHA_TAG, first.material)
+        start = end
+
+
+def _id_key(batch: Batch) -> tuple[str, bool]:
+    return (batch.material if MATERIALS[batch.material].alpha else "", batch.two_sided)
+
+
+def _concatenate(arrays: list[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
+    return np.concatenate(arrays) if arrays else np.zeros((0, width), np.float32)
