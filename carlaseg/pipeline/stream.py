@@ -57,8 +57,8 @@ def for_inference(
 
     Args:
         samples: what to read, with or without masks.
-        size: (height, width) the network sees; each image's own when None, and a batch then holds one size.
-        batch_size: images a batch; the last may be smaller.
+        size: (height, width) the network sees; each image's own when None.
+        batch_size: images a batch; all of one size on disk. The last of a size may be smaller.
         table: uint8, (256,): id in the mask to class id, 255 for void; masks are not read when None.
         workers: decoding threads.
 
@@ -81,7 +81,7 @@ def for_inference(
             if image is None:
                 damaged.append(frame)
                 continue
-            if pending and image.shape != pending[0][1].shape:
+            if pending and _shapes(frame, image) != _shapes(*pending[0]):
                 yield flush()
             pending.append((frame, image))
             if len(pending) == batch_size:
@@ -90,6 +90,10 @@ def for_inference(
             yield flush()
     finally:
         frames.close()
+
+
+def _shapes(frame: Frame, image: NDArray[np.uint8]) -> tuple[object, object]:
+    return image.shape, None if frame.image is None else frame.image.shape
 
 
 def _read(

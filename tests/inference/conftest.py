@@ -1,0 +1,13 @@
+"""One run folder for every test of inference: building the network takes longer than most tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny_run import write_run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs"))

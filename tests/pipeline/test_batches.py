@@ -1,0 +1,198 @@
+"""Batches from real files: what is in them, in which order, and that threads end."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny_run import SCHEME, SIZE, frame, write_dataset
+
+from carlaseg.dataset import Sample, open_dataset
+from carlaseg.errors import DatasetError
+from carlaseg.labels import remap, scheme
+from carlaseg.pipeline import for_evaluation, for_inference, for_training
+from carlaseg.pipeline.batches import ahead
+from carlaseg.pipeline.cache import Frames, available_bytes, resized_image, resized_mask
+
+SAME = scheme(SCHEME).void_table
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "drive", frames=7)
+    return list(open_dataset(folder, SCHEME).samples)
+
+
+def worker_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("carlaseg-batches")]
+
+
+@pytest.mark.parametrize("augment", ["none", "road"])
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_a_batch_is_the_same_alone_in_order_and_after_a_restart(samples, augment, cache) -> None:
+    batches = for_training(samples, SAME, SIZE, 2, augment, seed=4, cache=cache)
+    whole = list(batches.epoch(3))
+    again = for_training(samples, SAME, SIZE, 2, augment, seed=4, cache="none")
+    resumed = list(again.epoch(3, start_step=2, workers=1))
+    assert len(whole) == len(batches) == 4
+    assert [image.shape for image, _ in whole] == [(2, *SIZE, 3)] * 4
+    for (image_a, mask_a), (image_b, mask_b) in zip(whole[2:], resumed, strict=True):
+        assert np.array_equal(image_a, image_b)
+        assert np.array_equal(mask_a, mask_b)
+    alone = again.batch(3, 1)
+    assert np.array_equal(alone[0], whole[1][0])
+    assert np.array_equal(alone[1], whole[1][1])
+
+
+def test_every_epoch_shows_every_frame_in_another_order(samples) -> None:
+    batches = for_training(samples, SAME, SIZE, 4, seed=1)
+    first, second = batches.order(0), batches.order(1)
+    assert set(first.tolist()) == set(range(7))
+    assert len(first) == 8
+    assert first.tolist() != second.tolist()
+    assert first.tolist() != for_training(samples, SAME, SIZE, 4, seed=2).order(0).tolist()
+
+
+def test_a_dataset_smaller_than_a_batch_still_fills_one(samples) -> None:
+    images, masks = for_training(samples[:3], SAME, SIZE, 8).batch(0, 0)
+    assert (images.shape, masks.shape) == ((8, *SIZE, 3), (8, *SIZE))
+
+
+def test_batches_hold_the_bytes_of_the_files_and_never_those_of_the_cache(samples) -> None:
+    evaluation = for_evaluation(samples, SAME, SIZE, 3)
+    batches = list(evaluation)
+    assert [len(images) for images, _ in batches] == [3, 3, 1]
+    images = np.concatenate([images for images, _ in batches])
+    masks = np.concatenate([masks for _, masks in batches])
+    for number in range(7):
+        image, mask = frame(number)
+        assert np.array_equal(images[number], image)
+        assert np.array_equal(masks[number], mask)
+    batches[0][0][:] = 0
+    assert np.array_equal(evaluation.batch(0)[0][0], frame(0)[0])
+
+
+def test_masks_are_remapped_by_the_table(samples) -> None:
+    to_camvid = remap(scheme(SCHEME), scheme("camvid"))
+    _, masks = for_evaluation(samples, scheme("camvid").void_table[to_camvid.table], SIZE, 7).batch(0)
+    expected = to_camvid.apply(np.stack([frame(number)[1] for number in range(7)]))
+    assert np.array_equal(masks, expected)
+
+
+def test_resizing_keeps_ids_and_averages_colours() -> None:
+    image, mask = frame(0, (48, 64))
+    assert set(np.unique(resized_mask(mask, (17, 23))).tolist()) <= {1, 11, 14}
+    expected = image.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(resized_image(image, (24, 32)) - expected).max() <= 1
+    assert resized_image(image, (100, 100)).shape == (100, 100, 3)
+
+
+def test_a_cache_that_does_not_fit_is_left_out_and_says_so(samples, capsys) -> None:
+    frames = Frames(samples, SAME, SIZE, "ram", free_bytes=1000)
+    assert not frames.cached
+    assert "every epoch decodes again" in capsys.readouterr().err
+    assert np.array_equal(frames.read(2)[0], frame(2)[0])
+    assert Frames(samples, SAME, SIZE, "ram").cached
+    assert available_bytes() > 1 << 20
+
+
+def test_cached_frames_outlive_their_files(tmp_path) -> None:
+    folder = write_dataset(tmp_path / "drive", frames=3)
+    batches = for_training(list(open_dataset(folder, SCHEME).samples), SAME, SIZE, 3)
+    first = batches.batch(0, 0)
+    for path in folder.rglob("*.png"):
+        path.unlink()
+    assert np.array_equal(np.sort(batches.batch(1, 0)[0], axis=0), np.sort(first[0], axis=0))
+
+
+def test_threads_end_with_the_iterator_when_it_is_left_early(samples) -> None:
+    epoch = for_training(samples, SAME, SIZE, 1, "none", cache="none").epoch(0, workers=2)
+    next(epoch)
+    assert worker_threads()
+    epoch.close()
+    assert not worker_threads()
+
+
+def test_prefetching_is_bounded() -> None:
+    made: list[int] = []
+    results = ahead(lambda n: made.append(n) or n, range(100), workers=2)
+    assert next(results) == 0
+    results.close()
+    assert len(made) <= 5
+
+
+def test_an_exception_is_raised_at_its_place_and_the_threads_end() -> None:
+    results = ahead(lambda n: 6 // (3 - n), range(10), workers=2)
+    assert [next(results) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not worker_threads()
+
+
+def test_a_damaged_file_names_itself_in_training(tmp_path) -> None:
+    folder = write_dataset(tmp_path / "drive", frames=2)
+    samples = list(open_dataset(folder, SCHEME).samples)
+    broken = samples[1].image_path
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=broken.name):
+        list(for_training(samples, SAME, SIZE, 1).epoch(0))
+
+
+def test_frames_without_masks_and_masks_of_another_size_are_refused(tmp_path) -> None:
+    bare = list(open_dataset(write_dataset(tmp_path / "bare", frames=2, masks=False)).samples)
+    with pytest.raises(DatasetError, match=r"expected a mask beside the image.*2 of 2"):
+        for_training(bare, SAME, SIZE, 1)
+    with pytest.raises(DatasetError, match="at least one frame"):
+        for_evaluation([], SAME, SIZE, 1)
+    samples = list(open_dataset(write_dataset(tmp_path / "odd", frames=2), SCHEME).samples)
+    assert cv2.imwrite(str(samples[0].mask_path), np.ones((5, 5), np.uint8))
+    with pytest.raises(DatasetError, match=r"expected the size of its image, 24x32, received 5x5"):
+        for_evaluation(samples, SAME, SIZE, 1).batch(0)
+
+
+def test_a_step_outside_the_epoch_is_refused(samples) -> None:
+    with pytest.raises(IndexError, match="expected 0 to 3, received 4"):
+        for_training(samples, SAME, SIZE, 2).batch(0, 4)
+
+
+def test_inference_goes_on_after_a_damaged_image(tmp_path) -> None:
+    folder = write_dataset(tmp_path / "drive", frames=5)
+    samples = list(open_dataset(folder, SCHEME).samples)
+    samples[2].image_path.write_bytes(b"not a picture")
+    batches = list(for_inference(samples, (12, 16), 2, SAME))
+    assert [len(batch.images) for batch in batches] == [2, 2]
+    assert batches[0].images.shape == (2, 12, 16, 3)
+    assert [f.sample.name for batch in batches for f in batch.frames] == [
+        s.name for i, s in enumerate(samples) if i != 2
+    ]
+    damaged = [f for batch in batches for f in batch.damaged]
+    assert [f.sample for f in damaged] == [samples[2]]
+    assert samples[2].image_path.name in str(damaged[0].problem)
+
+
+def test_inference_keeps_the_image_when_its_mask_is_damaged(tmp_path) -> None:
+    samples = list(open_dataset(write_dataset(tmp_path / "drive", frames=1), SCHEME).samples)
+    mask_path = samples[0].mask_path
+    assert mask_path is not None
+    mask_path.write_bytes(b"")
+    (batch,) = for_inference(samples, None, 1, SAME)
+    assert batch.frames[0].truth is None
+    assert mask_path.name in str(batch.frames[0].problem)
+    assert np.array_equal(batch.images[0], frame(0)[0])
+
+
+def test_inference_never_mixes_sizes_in_a_batch(tmp_path) -> None:
+    small = list(open_dataset(write_dataset(tmp_path / "a", frames=2), SCHEME).samples)
+    large = list(open_dataset(write_dataset(tmp_path / "b", frames=3, size=(48, 64)), SCHEME).samples)
+    own = [batch.images.shape for batch in for_inference([*small, *large], None, 4)]
+    assert own == [(2, 24, 32, 3), (3, 48, 64, 3)]
+    fixed = [len(batch.frames) for batch in for_inference([*small, *large], (16, 16), 4)]
+    assert fixed == [2, 3]
+
+
+def test_truth_is_not_read_unless_asked_for(samples: list[Sample], tmp_path: Path) -> None:
+    (batch,) = for_inference(samples[:2], SIZE, 2)
+    assert [f.truth for f in batch.frames] == [None, None]
