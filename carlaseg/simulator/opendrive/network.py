@@ -111,7 +111,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """A zebra crossing. `outline` is float64 (n, 2), corners in the file's frame."""
+    """A zebra crossing. `outline` is float64 (n, 2), its corners as s and t of the road it lies on."""
 
     outline: Array
 

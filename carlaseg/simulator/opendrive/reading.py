@@ -151,17 +151,15 @@ def _signal(element: Element) -> Signal:
     )
 
 
-def _crosswalk(element: Element, plan: PlanView) -> Crosswalk | None:
+def _crosswalk(element: Element) -> Crosswalk | None:
     corners = element.findall(".//cornerLocal")
     if len(corners) < 3:
         return None
-    s, t = np.array([_number(element, "s")]), _number(element, "t", 0.0)
-    x, y, heading = (float(value[0]) for value in plan.at(s))
-    x, y = x - t * np.sin(heading), y + t * np.cos(heading)
-    turn = heading + _number(element, "hdg", 0.0)
+    turn = _number(element, "hdg", 0.0)
     local = np.array([[_number(c, "u"), _number(c, "v")] for c in corners])
     cos, sin = np.cos(turn), np.sin(turn)
-    return Crosswalk(local @ np.array([[cos, sin], [-sin, cos]]) + [x, y])
+    # Crossings are short beside the bends they may lie on, so local axes stand for s and t.
+    return Crosswalk(local @ np.array([[cos, sin], [-sin, cos]]) + [_number(element, "s"), _number(element, "t", 0.0)])
 
 
 def _road(element: Element) -> Road:
@@ -176,7 +174,7 @@ def _road(element: Element) -> Road:
         lanes = [_lane(lane) for lane in section.iter("lane")]
         sections.append(LaneSection(starts[k], end, {lane.id: lane for lane in lanes}))
     crosswalks = [
-        _crosswalk(o, plan) for o in element.findall("objects/object") if o.get("type", "").lower() == "crosswalk"
+        _crosswalk(o) for o in element.findall("objects/object") if o.get("type", "").lower() == "crosswalk"
     ]
     return Road(
         int(element.attrib["id"]),

@@ -1,0 +1,160 @@
+"""Ground height everywhere: the roads' own under them, spread out and rolling into hills away from them; and its mesh."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+
+from carlaseg.simulator.mesh import MeshBuilder, ground_uvs
+from carlaseg.simulator.pavement import Pavement
+from carlaseg.simulator.polygon_mesh import tessellate
+
+Array = NDArray[np.float64]
+
+TERRAIN_TAG = 10
+HEIGHT_CELL_M = 4.0
+_NEAR_CELL_M = 8.0
+_FAR_CELL_M = 32.0
+_MARGIN_M = 64.0
+_FAR_M = 256.0
+_CURB_M = 0.12
+_VERGE_M = -0.03
+_TUNNEL_M = 2.5
+
+
+class Ground:
+    """Height of the ground.
+
+    Args:
+        pavement: where the roads are.
+        rng: draws the hills.
+
+    Attributes:
+        bounds: (x_min, y_min, x_max, y_max), metres, whole numbers of the far cell.
+        grid: float64 (rows, columns), height at `bounds` minimum + index * `HEIGHT_CELL_M`.
+    """
+
+    def __init__(self, pavement: Pavement, rng: np.random.Generator) -> None:
+        self._pavement = pavement
+        samples = _lowest_level(pavement.samples())
+        low = np.floor((samples[:, :2].min(axis=0) - _MARGIN_M) / _FAR_CELL_M) * _FAR_CELL_M
+        high = np.ceil((samples[:, :2].max(axis=0) + _MARGIN_M) / _FAR_CELL_M) * _FAR_CELL_M
+        self.bounds = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        self._waves = [
+            (rng.uniform(0.01, 0.028), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.0))
+            for _ in range(6)
+        ]
+        self.grid, self._distance = self._heights(samples)
+
+    def _heights(self, samples: Array) -> tuple[Array, Array]:
+        x0, y0, x1, y1 = self.bounds
+        columns = int(round((x1 - x0) / HEIGHT_CELL_M)) + 1
+        rows = int(round((y1 - y0) / HEIGHT_CELL_M)) + 1
+        gx, gy = np.meshgrid(x0 + np.arange(columns) * HEIGHT_CELL_M, y0 + np.arange(rows) * HEIGHT_CELL_M)
+        places = np.column_stack([gx.ravel(), gy.ravel()])
+        nearest = shapely.STRtree(shapely.points(samples[:, :2])).nearest(shapely.points(places))
+        distance = np.linalg.norm(samples[nearest, :2] - places, axis=1).reshape(rows, columns)
+        height = samples[nearest, 2].reshape(rows, columns)
+        if np.ptp(samples[:, 2]) > 1e-6:
+            height = _smoothed_away_from(height, distance)
+        hills = self._hill(gx, gy) * np.clip((distance - 30.0) / 80.0, 0.0, 1.0) ** 1.5
+        return height + hills, distance
+
+    def _hill(self, x: Array, y: Array) -> Array:
+        total = np.zeros_like(x)
+        for frequency, direction, phase, height in self._waves:
+            total += height * np.sin(frequency * (x * np.cos(direction) + y * np.sin(direction)) + phase)
+        return 3.0 * (total + 2.0)
+
+    def height(self, places: ArrayLike) -> Array:
+        """Ground height, metres, of places (..., 2); beyond `bounds` the edge's height goes on and hills rise."""
+        p = np.asarray(places, np.float64)
+        x0, y0, x1, y1 = self.bounds
+        inside = np.stack([np.clip(p[..., 0], x0, x1), np.clip(p[..., 1], y0, y1)], axis=-1)
+        beyond = np.linalg.norm(p - inside, axis=-1)
+        u = (inside[..., 0] - x0) / HEIGHT_CELL_M
+        v = (inside[..., 1] - y0) / HEIGHT_CELL_M
+        rows, columns = self.grid.shape
+        i = np.clip(u.astype(int), 0, columns - 2)
+        j = np.clip(v.astype(int), 0, rows - 2)
+        fu, fv = u - i, v - j
+        g = self.grid
+        low = g[j, i] * (1 - fu) + g[j, i + 1] * fu
+        high = g[j + 1, i] * (1 - fu) + g[j + 1, i + 1] * fu
+        result: Array = low * (1 - fv) + high * fv + beyond * 0.06
+        return result
+
+    def lot_height(self, places: ArrayLike) -> Array:
+        """Height of the terrain that is drawn beside the pavement: level with sidewalks, a little below bare roads."""
+        p = np.asarray(places, np.float64)
+        flat = p.reshape(-1, 2)
+        points = shapely.points(flat)
+        lift = np.full(len(flat), _CURB_M)
+        sidewalks, roads = self._pavement.sidewalks, self._pavement.roads
+        if sidewalks.is_empty:
+            lift[:] = _VERGE_M
+        else:
+            shapely.prepare(sidewalks)
+            shapely.prepare(roads)
+            bare = shapely.distance(points, sidewalks) > shapely.distance(points, roads) + 0.3
+            lift[bare] = _VERGE_M
+        return self.height(p) + lift.reshape(p.shape[:-1])
+
+    def mesh(self, builder: MeshBuilder, rng: np.random.Generator) -> None:
+        """Add the terrain: fine cells that leave the pavement out, coarse cells and hills around them."""
+        x0, y0, x1, y1 = self.bounds
+        whole = shapely.box(x0, y0, x1, y1)
+        ground_level = self._pavement.all
+        open_ground = whole.difference(ground_level.buffer(-0.03))
+        triangles = tessellate(open_ground, _NEAR_CELL_M)
+        places, index = np.unique(np.round(triangles.reshape(-1, 2), 4), axis=0, return_inverse=True)
+        self._add(builder, places, index.reshape(-1, 3), self.lot_height(places), rng)
+        far = shapely.box(x0 - _FAR_M, y0 - _FAR_M, x1 + _FAR_M, y1 + _FAR_M).difference(whole)
+        triangles = tessellate(far, _FAR_CELL_M)
+        places, index = np.unique(np.round(triangles.reshape(-1, 2), 4), axis=0, return_inverse=True)
+        # A little lower at the seam, where the fine cells' edges have more corners.
+        self._add(builder, places, index.reshape(-1, 3), self.height(places) + _VERGE_M, rng)
+
+    def _add(self, builder: MeshBuilder, places: Array, index: NDArray[np.intp], z: Array, rng: np.random.Generator) -> None:
+        step = 1.0
+        slope_x = (self.height(places + [step, 0]) - self.height(places - [step, 0])) / (2 * step)
+        slope_y = (self.height(places + [0, step]) - self.height(places - [0, step])) / (2 * step)
+        normals = np.stack([-slope_x, -slope_y, np.ones_like(z)], axis=-1)
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        phase = rng.uniform(0, 2 * np.pi, 4)
+        dry = np.sin(places[:, 0] * 0.05 + phase[0]) * np.sin(places[:, 1] * 0.043 + phase[1])
+        dry += 0.5 * np.sin(places[:, 0] * 0.17 + phase[2]) * np.sin(places[:, 1] * 0.13 + phase[3])
+        colors = np.array([205.0, 215.0, 190.0]) + dry[:, None] * np.array([26.0, 10.0, 18.0])
+        corners = np.column_stack([places, z])[index]
+        builder.add(
+            "grass",
+            TERRAIN_TAG,
+            corners.reshape(-1, 3),
+            np.arange(3 * len(index)).reshape(-1, 3),
+            normals[index].reshape(-1, 3),
+            ground_uvs(corners, "grass").reshape(-1, 2),
+            colors[index].reshape(-1, 3),
+        )
+
+
+def _lowest_level(samples: Array) -> Array:
+    """The samples without those that lie over others: decks of bridges do not lift the ground."""
+    cell = np.floor(samples[:, :2] / 4.0).astype(np.int64)
+    cell -= cell.min(axis=0) - 1
+    lowest = np.full(cell.max(axis=0) + 2, np.inf)
+    for dx in (-1, 0, 1):
+        for dy in (-1, 0, 1):
+            np.minimum.at(lowest, (cell[:, 0] + dx, cell[:, 1] + dy), samples[:, 2])
+    return samples[samples[:, 2] < lowest[cell[:, 0], cell[:, 1]] + _TUNNEL_M]
+
+
+def _smoothed_away_from(height: Array, distance: Array) -> Array:
+    """Heights left as they are near roads and blurred by neighbours farther away."""
+    weight = np.clip((distance - 4.0) / 12.0, 0.0, 1.0)
+    smooth = height
+    for _ in range(24):
+        padded = np.pad(smooth, 1, mode="edge")
+        mean = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
+        smooth = smooth * (1 - weight) + mean * weight
+    return smooth

@@ -1,0 +1,240 @@
+"""Where the paved ground is: every lane as a strip, their union, and the edges along which a town is built.
+
+Everything that is placed asks `Pavement` first, so nothing ends up on a road or a sidewalk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
+
+from carlaseg.simulator.opendrive import Road, RoadNetwork
+from carlaseg.simulator.polygon_mesh import polygons_of
+
+Array = NDArray[np.float64]
+Surface = Literal["road", "sidewalk", "median"]
+
+CHORD_ERROR_M = 0.01
+STEP_M = 8.0
+_ROAD_TYPES = frozenset(
+    "driving bidirectional shoulder parking border stop biking entry exit onRamp offRamp connectingRamp restricted "
+    "special1 special2 special3 bus taxi HOV slipLane".split()
+)
+_SIDEWALK_TYPES = frozenset(["sidewalk", "curb", "walking"])
+_THINNEST_LANE_M = 0.02
+
+
+@dataclass(frozen=True)
+class LaneStrip:
+    """One lane of one section, between two polylines of equal length in the town frame."""
+
+    road: int
+    lane: int
+    junction: int
+    type: str
+    surface: Surface
+    s: Array
+    right: Array
+    left: Array
+
+    @property
+    def inner(self) -> Array:
+        """The boundary nearer the reference line, (n, 3)."""
+        return self.left if self.lane < 0 else self.right
+
+    @property
+    def outer(self) -> Array:
+        """The boundary farther from the reference line, (n, 3)."""
+        return self.right if self.lane < 0 else self.left
+
+    @cached_property
+    def polygon(self) -> Polygon:
+        """The lane seen from above."""
+        ring = shapely.linearrings(np.concatenate([self.right[:, :2], self.left[::-1, :2]]))
+        return shapely.make_valid(shapely.polygons(ring))
+
+
+@dataclass(frozen=True)
+class Frontage:
+    """An outer edge of a road, outside junctions, along which a town is built.
+
+    Attributes:
+        road: id.
+        side: 1 left, -1 right of the reference line.
+        points: float64 (n, 3), the edge of the pavement.
+        outward: float64 (n, 2), unit vectors away from the road.
+        distance: float64 (n,), metres along it.
+        has_sidewalk: whether the outermost lane is a sidewalk.
+        sidewalk_width: metres, 0 without one.
+        lanes: driving lanes of the road, a measure of how large it is.
+    """
+
+    road: int
+    side: int
+    points: Array
+    outward: Array
+    distance: Array
+    has_sidewalk: bool
+    sidewalk_width: float
+    lanes: int
+
+    @property
+    def length(self) -> float:
+        """Metres."""
+        return float(self.distance[-1])
+
+    def at(self, u: float) -> tuple[Array, Array]:
+        """The point (3,) and the outward unit vector (2,) at `u` metres along the edge."""
+        point = np.array([np.interp(u, self.distance, self.points[:, k]) for k in range(3)])
+        out = np.array([np.interp(u, self.distance, self.outward[:, k]) for k in range(2)])
+        return point, out / np.linalg.norm(out)
+
+
+class Pavement:
+    """All lanes of a map as strips and polygons.
+
+    Args:
+        network: the map.
+    """
+
+    def __init__(self, network: RoadNetwork) -> None:
+        self.network = network
+        self.strips: list[LaneStrip] = []
+        self.frontages: list[Frontage] = []
+        for road in network.roads.values():
+            self._lay(road)
+        self._tree = shapely.STRtree([strip.polygon for strip in self.strips])
+
+    def _lay(self, road: Road) -> None:
+        edges: dict[int, list[tuple[Array, Array, bool, float]]] = {1: [], -1: []}
+        for section in road.sections:
+            if section.end_s - section.start_s < 0.05:
+                continue
+            s = road.stations(section, CHORD_ERROR_M, STEP_M)
+            bounds = road.boundaries(section, s)
+            heading = road.plan.at(s)[2]
+            for side in (1, -1):
+                outermost: LaneStrip | None = None
+                for lane in section.outward(1 if side > 0 else -1):
+                    inner, outer = bounds[lane.id - side], bounds[lane.id]
+                    if np.max(np.abs(outer - inner)) < _THINNEST_LANE_M:
+                        continue
+                    surface = _surface(lane.type)
+                    if surface is None:
+                        continue
+                    low, high = (inner, outer) if side > 0 else (outer, inner)
+                    strip = LaneStrip(
+                        road.id, lane.id, road.junction, lane.type, surface, s, road.points(s, low), road.points(s, high)
+                    )
+                    self.strips.append(strip)
+                    outermost = strip
+                if outermost is not None:
+                    out = side * np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
+                    walk = outermost.surface == "sidewalk"
+                    width = float(np.median(np.linalg.norm(outermost.left - outermost.right, axis=1))) if walk else 0.0
+                    edges[side].append((outermost.outer, out, walk, width))
+        if road.junction != -1:
+            return
+        driving = sum(lane.type == "driving" for lane in road.sections[0].lanes.values())
+        for side, pieces in edges.items():
+            for points, outward, walk, width in pieces:
+                distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
+                if distance[-1] > 3.0 and np.all(np.diff(distance) > 0):
+                    self.frontages.append(Frontage(road.id, side, points, outward, distance, walk, width, driving))
+
+    @cached_property
+    def roads(self) -> BaseGeometry:
+        """Everything that is not sidewalk, joined."""
+        return shapely.union_all([s.polygon for s in self.strips if s.surface != "sidewalk"], grid_size=1e-4)
+
+    @cached_property
+    def junction_roads(self) -> dict[int, BaseGeometry]:
+        """Junction id to its road surface: the union of its lanes, with the gaps between them closed."""
+        result: dict[int, BaseGeometry] = {}
+        for junction, strips in self._in_junctions("road", "median").items():
+            joined = shapely.union_all([strip.polygon for strip in strips], grid_size=1e-4)
+            result[junction] = _closed(joined, self._around(joined, junction, sidewalks=True))
+        return result
+
+    @cached_property
+    def junction_sidewalks(self) -> dict[int, BaseGeometry]:
+        """Junction id to its sidewalks, where they are not under a road."""
+        result: dict[int, BaseGeometry] = {}
+        for junction, strips in self._in_junctions("sidewalk").items():
+            joined = shapely.union_all([strip.polygon for strip in strips], grid_size=1e-4)
+            roads = self.junction_roads.get(junction)
+            if roads is not None:
+                joined = joined.difference(roads)
+            result[junction] = joined.difference(self._around(joined, junction, sidewalks=True))
+        return result
+
+    @cached_property
+    def sidewalks(self) -> BaseGeometry:
+        """All sidewalks joined, without what lies under roads."""
+        outside = [s.polygon for s in self.strips if s.surface == "sidewalk" and s.junction == -1]
+        joined = shapely.union_all([*outside, *self.junction_sidewalks.values()], grid_size=1e-4)
+        return joined.difference(self.roads)
+
+    @cached_property
+    def all(self) -> BaseGeometry:
+        """Every paved place, joined, junction gaps closed."""
+        everything = [self.roads, self.sidewalks, *self.junction_roads.values(), *self.junction_sidewalks.values()]
+        return shapely.union_all(everything, grid_size=1e-4)
+
+    def is_free(self, shape: BaseGeometry, clearance: float = 0.0) -> bool:
+        """Whether a shape stays `clearance` metres from every road and sidewalk."""
+        if clearance > 0.0:
+            return len(self._tree.query(shape, predicate="dwithin", distance=clearance)) == 0
+        return len(self._tree.query(shape, predicate="intersects")) == 0
+
+    def free_points(self, points: Array, clearance: float, surfaces: tuple[Surface, ...] = ("road", "sidewalk")) -> NDArray[np.bool_]:
+        """Which of the points (n, 2) stay `clearance` metres from every strip of the given surfaces, bool (n,)."""
+        free = np.ones(len(points), dtype=bool)
+        hits = self._tree.query(shapely.points(points), predicate="dwithin", distance=clearance)
+        matters = np.array([strip.surface in surfaces or strip.surface == "median" for strip in self.strips], dtype=bool)
+        free[hits[0][matters[hits[1]]]] = False
+        return free
+
+    def samples(self) -> Array:
+        """Points (n, 3) on both edges and the middle of every lane, at most about 4 m apart along it."""
+        pieces = []
+        for strip in self.strips:
+            for line in (strip.left, strip.right, (strip.left + strip.right) / 2):
+                pieces.extend([line, (line[1:] + line[:-1]) / 2])
+        return np.concatenate(pieces)
+
+    def _in_junctions(self, *surfaces: Surface) -> dict[int, list[LaneStrip]]:
+        grouped: dict[int, list[LaneStrip]] = {}
+        for strip in self.strips:
+            if strip.junction != -1 and strip.surface in surfaces:
+                grouped.setdefault(strip.junction, []).append(strip)
+        return grouped
+
+    def _around(self, shape: BaseGeometry, junction: int, *, sidewalks: bool) -> BaseGeometry:
+        """The union of nearby lanes that do not belong to the junction."""
+        near = [self.strips[k] for k in sorted(self._tree.query(shape.envelope.buffer(6.0)))]
+        others = [s.polygon for s in near if s.junction != junction and (sidewalks or s.surface != "sidewalk")]
+        return shapely.union_all(others, grid_size=1e-4) if others else Polygon()
+
+
+def _surface(lane_type: str) -> Surface | None:
+    if lane_type in _ROAD_TYPES:
+        return "road"
+    if lane_type in _SIDEWALK_TYPES:
+        return "sidewalk"
+    return "median" if lane_type == "median" else None
+
+
+def _closed(joined: BaseGeometry, neighbours: BaseGeometry) -> BaseGeometry:
+    """A junction's lanes with slits and small islands between them filled, without growing over its neighbours."""
+    grown = joined.buffer(1.5, quad_segs=4).buffer(-1.5, quad_segs=4)
+    filled = [Polygon(p.exterior, [hole for hole in p.interiors if Polygon(hole).area > 60.0]) for p in polygons_of(grown)]
+    # The lanes themselves once more: buffering moves their edges by some millimetres.
+    return shapely.union_all([*(f.difference(neighbours) for f in filled), joined], grid_size=1e-4)

@@ -1,0 +1,141 @@
+"""Surfaces of roads, sidewalks, kerbs and junctions as meshes."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from carlaseg.simulator.mesh import MeshBuilder, strip
+from carlaseg.simulator.pavement import LaneStrip, Pavement
+from carlaseg.simulator.polygon_mesh import polygons_of, tessellate
+
+Array = NDArray[np.float64]
+
+ROAD_TAG, SIDEWALK_TAG, GROUND_TAG = 1, 2, 25
+SIDEWALK_M = 0.15
+_KERB_TOP_M = 0.15
+_FOOT_M = -0.35
+_CELL_M = 8.0
+_SHOULDER_COLOR = (228, 228, 226)
+_ROAD_COLOR = (255, 255, 255)
+_WALK_COLOR = (235, 232, 226)
+_KERB_COLOR = (222, 222, 220)
+
+
+def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
+    """Add every paved surface of the map."""
+    for lane in pavement.strips:
+        if lane.junction != -1:
+            continue
+        if lane.surface == "sidewalk":
+            _sidewalk(builder, lane)
+        else:
+            _roadway(builder, lane)
+    heights = {j: _HeightField(strips) for j, strips in _junction_strips(pavement).items()}
+    for junction, region in pavement.junction_roads.items():
+        _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _ROAD_COLOR)
+        _skirt(builder, region, heights[junction], 0.0)
+    for junction, region in pavement.junction_sidewalks.items():
+        roads = pavement.junction_roads.get(junction)
+        near_road = region.intersection(roads.buffer(_KERB_TOP_M)) if roads is not None else region.difference(region)
+        height = heights[junction]
+        _region(builder, "kerb", SIDEWALK_TAG, near_road, height, SIDEWALK_M, _KERB_COLOR)
+        _region(builder, "paving", SIDEWALK_TAG, region.difference(near_road), height, SIDEWALK_M, _WALK_COLOR)
+        _skirt(builder, region, height, SIDEWALK_M)
+
+
+def _roadway(builder: MeshBuilder, lane: LaneStrip) -> None:
+    color = _ROAD_COLOR if lane.type in ("driving", "bidirectional") else _SHOULDER_COLOR
+    if lane.surface == "median":
+        builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR)
+        return
+    builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color)
+    # Roads without a sidewalk end in the open: close the edge down into the terrain.
+    _wall(builder, "asphalt", ROAD_TAG, lane, 0.0, color)
+
+
+def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
+    width = np.linalg.norm(lane.outer - lane.inner, axis=1, keepdims=True)
+    share = np.minimum(_KERB_TOP_M / np.maximum(width, 1e-6), 0.5)
+    middle = lane.inner + (lane.outer - lane.inner) * share
+    up = np.array([0.0, 0.0, SIDEWALK_M])
+    left_of_road = lane.lane > 0
+    kerb = strip(lane.inner, middle) if left_of_road else strip(middle, lane.inner)
+    rest = strip(middle, lane.outer) if left_of_road else strip(lane.outer, middle)
+    builder.quads("kerb", SIDEWALK_TAG, kerb + up, colors=_KERB_COLOR)
+    builder.quads("paving", SIDEWALK_TAG, rest + up, colors=_WALK_COLOR)
+    _wall(builder, "kerb", SIDEWALK_TAG, lane, SIDEWALK_M, _KERB_COLOR)
+
+
+def _wall(builder: MeshBuilder, material: str, tag: int, lane: LaneStrip, top: float, color: tuple[int, int, int]) -> None:
+    """Upright faces along both edges of a lane, from below the terrain to `top` above the road."""
+    for line, facing_left in ((lane.left, True), (lane.right, False)):
+        low, high = line + [0, 0, _FOOT_M], line + [0, 0, top]
+        face = strip(low, high)
+        face = face[:, [1, 0, 3, 2]] if facing_left else face
+        length = np.linalg.norm(line[1:] - line[:-1], axis=1) / 4.0
+        tall = np.full_like(length, (top - _FOOT_M) / 4.0)
+        zero = np.zeros_like(length)
+        uv = np.stack([np.stack([zero, length, length, zero], 1), np.stack([zero, zero, tall, tall], 1)], axis=-1)
+        builder.quads(material, tag, face, uv, color, small=True)
+
+
+def _junction_strips(pavement: Pavement) -> dict[int, list[LaneStrip]]:
+    grouped: dict[int, list[LaneStrip]] = {}
+    for lane in pavement.strips:
+        if lane.junction != -1:
+            grouped.setdefault(lane.junction, []).append(lane)
+    return grouped
+
+
+class _HeightField:
+    """Height inside a junction, from its lanes' edges: exact where they are level, else a mean of the nearest three."""
+
+    def __init__(self, strips: list[LaneStrip]) -> None:
+        lines = [line for lane in strips for line in (lane.left, lane.right)]
+        self._points = np.concatenate([*lines, *((line[1:] + line[:-1]) / 2 for line in lines)])
+        self._level = bool(np.ptp(self._points[:, 2]) < 1e-6)
+
+    def __call__(self, places: Array) -> Array:
+        if self._level:
+            return np.full(len(places), self._points[0, 2])
+        z = np.empty(len(places))
+        for start in range(0, len(places), 512):
+            block = places[start : start + 512]
+            squared = ((block[:, None] - self._points[None, :, :2]) ** 2).sum(axis=-1)
+            nearest = np.argpartition(squared, 3, axis=1)[:, :3]
+            weight = 1.0 / (np.take_along_axis(squared, nearest, axis=1) + 1e-6)
+            z[start : start + 512] = (self._points[nearest, 2] * weight).sum(axis=1) / weight.sum(axis=1)
+        return z
+
+
+def _region(
+    builder: MeshBuilder,
+    material: str,
+    tag: int,
+    region: BaseGeometry,
+    height: _HeightField,
+    lift: float,
+    color: tuple[int, int, int],
+) -> None:
+    triangles = tessellate(region, _CELL_M)
+    if len(triangles) == 0:
+        return
+    z = height(triangles.reshape(-1, 2)) + lift
+    builder.flat_triangles(material, tag, np.column_stack([triangles.reshape(-1, 2), z]).reshape(-1, 3, 3), colors=color)
+
+
+def _skirt(builder: MeshBuilder, region: BaseGeometry, height: _HeightField, lift: float) -> None:
+    """Faces around a region, outward, down into the terrain: kerbs of a sidewalk, the open edge of a road."""
+    material, tag = ("kerb", SIDEWALK_TAG) if lift > 0 else ("asphalt", ROAD_TAG)
+    for polygon in polygons_of(region, 0.05):
+        for ring in (polygon.exterior, *polygon.interiors):
+            # Counter-clockwise outside, clockwise inside: `walls` then faces away from the surface.
+            wanted = ring is polygon.exterior
+            points = np.asarray(ring.coords)[:-1, :2]
+            if shapely.is_ccw(ring) != wanted:
+                points = points[::-1]
+            z = height(points)
+            builder.walls(material, tag, points, z + _FOOT_M, z + lift, _KERB_COLOR, small=True)
