@@ -75,7 +75,7 @@ def test_the_prediction_is_the_argmax_of_the_checkpoints_logits(tiny_run: Path, 
     model = load_model(RunFolder(tiny_run), "best")
     logits = np.asarray(model(np.stack([frame(0)[0], frame(1)[0]]), training=False))
     for number, ids in enumerate(logits.argmax(axis=-1)):
-        written = cv2.imread(str(folder / "ids" / f"rgb_{number:08d}.png"), cv2.IMREAD_UNCHANGED)
+        written = cv2.imread(str(sorted((folder / "ids").iterdir())[number]), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(written, ids)
 
 
@@ -181,7 +181,7 @@ def test_truth_of_another_scheme_is_compared_by_meaning_and_says_what_is_lost(
 def test_another_size_for_the_network_still_gives_masks_of_the_images_size(tiny_run: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "drive", frames=1)
     folder = infer(config(tiny_run, data, tmp_path / "out", size=Size(17, 19))).folder
-    assert cv2.imread(str(folder / "ids" / "rgb_00000000.png"), cv2.IMREAD_UNCHANGED).shape == SIZE
+    assert cv2.imread(str(next((folder / "ids").iterdir())), cv2.IMREAD_UNCHANGED).shape == SIZE
 
 
 def test_a_missing_run_a_missing_folder_and_a_full_disk_are_one_line_each(
