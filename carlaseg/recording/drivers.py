@@ -27,8 +27,8 @@ class Driver(Protocol):
     def before_tick(self) -> None:
         """Do whatever makes the next tick move the ego."""
 
-    def speed_mps(self, ego_snapshot: Any) -> float:
-        """The ego's speed in the tick of this actor snapshot, in metres a second."""
+    def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
+        """The ego's velocity in the world, in the tick of this actor snapshot: x, y, z in metres a second."""
 
     @property
     def restarts(self) -> int:
@@ -51,9 +51,10 @@ class Autopilot:
     def before_tick(self) -> None:
         """Nothing: the TrafficManager acts inside the tick."""
 
-    def speed_mps(self, ego_snapshot: Any) -> float:
+    def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """As the simulator reports it."""
-        return float(ego_snapshot.get_velocity().length())
+        velocity = ego_snapshot.get_velocity()
+        return float(velocity.x), float(velocity.y), float(velocity.z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +148,11 @@ class LaneFollower:
         self._speed_mps = step.speed_mps
         self._ego.set_transform(step.waypoint.transform)
 
-    def speed_mps(self, ego_snapshot: Any) -> float:
-        """The walk's own: the simulator reports none for a vehicle that is put."""
-        return self._speed_mps
+    def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
+        """The walk's own, along the ego's heading: the simulator reports none for a vehicle that is put."""
+        ahead = ego_snapshot.get_transform().get_forward_vector()
+        speed = self._speed_mps
+        return float(ahead.x) * speed, float(ahead.y) * speed, float(ahead.z) * speed
 
     @property
     def restarts(self) -> int:

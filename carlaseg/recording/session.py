@@ -61,7 +61,19 @@ class Session:
         timeout_s: how long any answer may take before the server counts as silent.
         town: town to load; the current one stays when None or already loaded.
         allow_version_mismatch: go on although client and server are of different versions.
+        fresh_world: reload the world once the mode is synchronous, so that nothing of the time before shows in it.
         files_folder: where the client keeps the map files it is sent; its own default (in the home folder) when None.
+
+    Attributes:
+        world: the `carla.World`.
+        map: its `carla.Map`.
+        town: the map's name without its path.
+        client_version: of the client.
+        server_version: of the server.
+        snapshot: of the last tick.
+        swept_orphans: actors of a killed recording that were destroyed on arrival.
+        found_synchronous: whether the server was in synchronous mode already.
+        left_behind: what could not be undone on leaving; empty when all was.
     """
 
     def __init__(
@@ -73,6 +85,7 @@ class Session:
         timeout_s: float,
         town: str | None = None,
         allow_version_mismatch: bool = False,
+        fresh_world: bool = False,
         files_folder: Path | None = None,
     ) -> None:
         self.host, self.port = host, port
@@ -80,8 +93,10 @@ class Session:
         self.timeout_s = timeout_s
         self.left_behind: list[str] = []
         self.swept_orphans = 0
+        self.found_synchronous = False
         self._town = town
         self._allow_version_mismatch = allow_version_mismatch
+        self._fresh_world = fresh_world
         self._files_folder = files_folder
         self._found_settings: carla.WorldSettings | None = None
         self._releases: list[Callable[[], object]] = []
@@ -104,8 +119,11 @@ class Session:
         try:
             self.world = self.client.get_world()
             self._found_settings = self.world.get_settings()
+            self.found_synchronous = bool(self._found_settings.synchronous_mode)
             self._load_town()
             self._apply_settings()
+            if self._fresh_world:
+                self.world = self.client.reload_world(False)
             self._sweep_orphans()
             self.map = self.world.get_map()
             self.town = str(self.map.name).rsplit("/", 1)[-1]

@@ -1,7 +1,7 @@
 """Work taken off the tick path: a few threads, a bounded queue, and an end to it all at the first error.
 
 When the disk or the encoder is slower than the simulator, `submit` waits, so the simulation waits, and memory stays
-bounded by the queue. An error in a thread is not printed and forgotten: it is raised by the next `submit` or on leaving,
+bounded by the queue. An error in a thread is not printed and forgotten: the next `submit` raises it, or leaving does,
 and jobs that were waiting are let go.
 """
 

@@ -1,4 +1,4 @@
-"""Cameras as data: pinholes, sizes, and bytes to arrays."""
+"""Cameras as data, and their bytes as arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from carlaseg.config import RecordConfig, Size
 from carlaseg.recording import pictures
 from carlaseg.recording.preview import overlay
-from carlaseg.recording.rig import front_pair, intrinsics, resized_intrinsics
+from carlaseg.recording.rig import front_pair
 
 
 @dataclass
@@ -27,24 +27,11 @@ def camera_image(height: int, width: int, seed: int = 0) -> tuple[CameraImage, n
     return CameraImage(height, width, bgra.tobytes()), bgra
 
 
-def test_a_field_of_view_of_90_degrees_has_half_the_width_as_focal_length() -> None:
-    assert intrinsics(600, 800, 90.0) == (
-        (pytest.approx(400.0), 0.0, 400.0),
-        (0.0, pytest.approx(400.0), 300.0),
-        (0.0, 0.0, 1.0),
-    )
-
-
-def test_a_resize_that_changes_the_aspect_makes_two_focal_lengths() -> None:
-    (fx, _, cx), (_, fy, cy), _ = resized_intrinsics(intrinsics(600, 800, 90.0), (600, 800), (160, 160))
-    assert (fx, cx) == (pytest.approx(80.0), pytest.approx(80.0))
-    assert (fy, cy) == (pytest.approx(400.0 * 160 / 600), pytest.approx(80.0))
-
-
 def test_both_cameras_of_the_pair_see_through_the_same_pinhole() -> None:
     rgb, semantic = front_pair(RecordConfig(camera_size=Size(600, 800), size=Size(160, 160), fov=70.0))
-    assert (rgb.height, rgb.width, rgb.fov_deg, rgb.mount) == (600, 800, 70.0, semantic.mount)
-    assert (semantic.height, semantic.width, semantic.fov_deg) == (600, 800, 70.0)
+    assert (rgb.kind, semantic.kind) == ("rgb", "semantic")
+    assert (rgb.camera_size, rgb.fov_deg, rgb.pose_ego) == ((600, 800), 70.0, semantic.pose_ego)
+    assert (semantic.camera_size, semantic.size, semantic.fov_deg) == ((600, 800), (160, 160), 70.0)
     assert rgb.attributes["motion_blur_intensity"] == "0.0", "blurred edges lie beside their labels"
 
 

@@ -1,0 +1,359 @@
+"""`carlaseg record`, told from top to bottom: connect, cast, warm up, save frames, leave all as it was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from carlaseg import __version__
+from carlaseg.config import RecordConfig, to_json
+from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.dataset.records import RecordingMetadata
+from carlaseg.dataset.writer import RecordingWriter
+from carlaseg.errors import CarlasegError, DatasetError, SimulatorError
+from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
+from carlaseg.recording import pictures
+from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
+from carlaseg.recording.drive import Drive, DriveFrame
+from carlaseg.recording.embedded import EmbeddedSimulator
+from carlaseg.recording.preview import Preview
+from carlaseg.recording.session import Session
+from carlaseg.recording.stopwatch import Stopwatch
+from carlaseg.recording.streams import SensorFrame
+from carlaseg.recording.writer import BackgroundWriter
+
+FEWEST_TICKS_FOR_AN_ESTIMATE = 5
+LARGEST_FRACTION_OF_FREE_DISK = 0.98
+CONTACT_SHEET_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class RecordResult:
+    """What a recording came to.
+
+    Attributes:
+        folder: the recording.
+        frames: complete frames in it.
+        dropped: ticks that were due and could not be saved.
+        byte_count: of its pictures.
+        elapsed_s: from the first saved tick to the last file written.
+        frames_per_s: saved in that time.
+        stage_s: seconds by stage: "simulator", "wait" and "held back" follow one another on the main thread, "convert"
+            and "write" are the background threads' own.
+    """
+
+    folder: Path
+    frames: int
+    dropped: int
+    byte_count: int
+    elapsed_s: float
+    frames_per_s: float
+    stage_s: Mapping[str, float]
+
+
+def record_command(config: RecordConfig) -> int:
+    """Record, and print where it lies and what to type next."""
+    outcome = record(config)
+    if config.json:
+        result(json.dumps(dataclasses.asdict(outcome), default=str))
+        return 0
+    size = _megabytes(outcome.byte_count)
+    say(
+        "done",
+        f"{outcome.frames} complete frames in {duration(outcome.elapsed_s)}, {outcome.frames_per_s:.1f} frames/s, "
+        f"{size}; {outcome.dropped} dropped",
+    )
+    say("look", f"{outcome.folder / CONTACT_SHEET_FILE}      do the colours sit on the objects?")
+    say("next", f"carlaseg train --dataset {shlex.quote(str(config.output))}")
+    result(str(outcome.folder))
+    return 0
+
+
+def record(config: RecordConfig) -> RecordResult:
+    """Record one drive.
+
+    Raises:
+        ConfigError: a setting that this server or town cannot meet.
+        SimulatorError: no server, one of another version, a dead or a silent one; frames saved before stay valid.
+        DatasetError: the folder exists, or the disk is full; frames saved before stay valid.
+        Interrupted: Ctrl-C or SIGTERM; likewise.
+    """
+    watch = Stopwatch()
+    ending: CarlasegError | None = None
+    with stop_on_signal("the current frame") as stop, ExitStack() as stack:
+        session = _open_session(config, stack)
+        folder = _new_folder(config, session.town)
+        label_scheme = _label_scheme(session)
+        drive = Drive(session, config, watch)
+        _say_header(config, session, drive, label_scheme, folder)
+        seen = drive.begin(0, lambda: not stop.requested)
+        if seen is None:
+            raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
+        _say_plan(config, drive, seen, watch, folder)
+        watch.reset()
+        metadata = _metadata(config, session, drive, label_scheme)
+        preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
+        writer = RecordingWriter(folder, metadata, label_scheme, config.colour)
+        began_s = time.monotonic()
+        try:
+            _record_frames(config, drive, writer, preview, watch, stop)
+        except CarlasegError as error:
+            ending = error
+        finally:
+            counts = _counts(drive)
+            writer.close(counts)
+        elapsed_s = time.monotonic() - began_s
+    counts |= {"frames": writer.frames_written}
+    if writer.frames_written:
+        _finish_folder(folder, metadata, counts, config)
+    if ending is not None or stop.requested:
+        raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
+    return RecordResult(
+        folder=folder,
+        frames=writer.frames_written,
+        dropped=len(drive.dropped),
+        byte_count=writer.bytes_written,
+        elapsed_s=elapsed_s,
+        frames_per_s=writer.frames_written / elapsed_s,
+        stage_s=watch.seconds,
+    )
+
+
+def command_words(config: RecordConfig) -> tuple[str, ...]:
+    """The shortest command line that means this configuration."""
+    words = ["carlaseg", "record"]
+    plain, default = to_json(config), to_json(RecordConfig())
+    for name, value in plain.items():
+        flag = name.replace("_", "-")
+        if value == default[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    return tuple(words)
+
+
+def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
+    if config.simulator == "server":
+        session = Session(
+            config.host,
+            config.port,
+            fps=config.fps,
+            timeout_s=config.timeout,
+            town=config.town,
+            allow_version_mismatch=config.allow_version_mismatch,
+        )
+        return stack.enter_context(session)
+    simulator = stack.enter_context(EmbeddedSimulator(config.town, config.seed))
+    session = Session(
+        simulator.host,
+        simulator.port,
+        fps=config.fps,
+        timeout_s=config.timeout,
+        # It is ours alone, so it can begin anew: the same command then gives the same bytes.
+        fresh_world=True,
+        files_folder=simulator.files_folder,
+    )
+    return stack.enter_context(session)
+
+
+def _new_folder(config: RecordConfig, town: str) -> Path:
+    name = config.name or f"{town}_{config.weather}_seed{config.seed:04d}"
+    folder = (config.output / name).absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(
+            f"{folder}: expected a folder that does not exist yet, received one with files in it. Nothing was changed.",
+            (
+                ("another drive", f"carlaseg record --seed {config.seed + 1} ..."),
+                ("another name", f"carlaseg record --name {name}_2 ..."),
+            ),
+        )
+    return folder
+
+
+def _label_scheme(session: Session) -> LabelScheme:
+    """The scheme of the server's tags: by its version, else by the client's own table of tags."""
+    by_version = scheme_of_carla_version(session.server_version)
+    if by_version is not None:
+        return by_version
+    names = {str(name): int(value) for name, value in session.carla.CityObjectLabel.names.items()}
+    by_table = scheme_of_tag_names(names)
+    if by_table is None:
+        raise SimulatorError(
+            f"{session.host}:{session.port}: expected a CARLA version whose semantic tags are known, received "
+            f"{session.server_version!r}, and the client's own table of tags is none of them either."
+        )
+    return by_table
+
+
+def _say_header(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme, folder: Path) -> None:
+    embedded = config.simulator == "embedded"
+    where = (
+        "embedded, a stand-in for CARLA"
+        if embedded
+        else f"CARLA {session.server_version} at {config.host}:{config.port}"
+    )
+    say(f"carlaseg {__version__}  record", f"  simulator: {where}   town {session.town}   seed {config.seed}")
+    drawn = f" (drawn at {config.camera_size})" if config.camera_size not in (None, config.size) else ""
+    say("rig", f"front: rgb + semantic, {config.size}{drawn}, fov {config.fov:g}      labels: {label_scheme.name}")
+    say("cast", f"{config.driver}, {config.weather}, {drive.vehicles} vehicles, {drive.walkers} pedestrians")
+    if (drive.vehicles, drive.walkers) != (config.traffic, config.walkers):
+        say("note", f"asked for {config.traffic} vehicles and {config.walkers} pedestrians; the town had no more room")
+    if session.swept_orphans:
+        say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
+    if session.found_synchronous:
+        say("note", "the server was in synchronous mode already: is another client ticking it?")
+    say("out", str(folder))
+
+
+def _say_plan(
+    config: RecordConfig, drive: Drive, seen: Mapping[str, SensorFrame], watch: Stopwatch, folder: Path
+) -> None:
+    """Say how much and how long, from the warm-up.
+
+    Raises:
+        DatasetError: it would not fit on the disk.
+    """
+    frame_bytes, encode_s = _probe(config, seen)
+    needed = frame_bytes * config.frames
+    home = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(home).free
+    how_long = ""
+    if drive.tick_count >= FEWEST_TICKS_FOR_AN_ESTIMATE:
+        tick_s = sum(watch.seconds.values()) / drive.tick_count
+        frame_s = max(tick_s * config.every, encode_s / config.writers)
+        how_long = f"    ~{duration(frame_s * config.frames)} (from {drive.tick_count} warm-up ticks)"
+    every = "every tick" if config.every == 1 else f"one tick in {config.every}"
+    say(
+        "plan",
+        f"{config.frames} frames, {every} at {config.fps:g} Hz    "
+        f"~{_megabytes(needed)} of {_megabytes(free)} free{how_long}",
+    )
+    if needed > free * LARGEST_FRACTION_OF_FREE_DISK:
+        raise DatasetError(
+            f"{home}: expected about {_megabytes(needed)} free for {config.frames} frames, received "
+            f"{_megabytes(free)}. Nothing was written.",
+            (("elsewhere", "carlaseg record --output /another/disk ..."), ("fewer", "carlaseg record --frames ...")),
+        )
+
+
+def _probe(config: RecordConfig, seen: Mapping[str, SensorFrame]) -> tuple[int, float]:
+    """Bytes and encoding seconds of one frame, from a warm-up picture."""
+    began_s = time.perf_counter()
+    ids = pictures.tags(seen["semantic"].data, config.size)
+    arrays: list[Any] = [pictures.rgb(seen["rgb"].data, config.size), ids]
+    total = sum(len(cv2.imencode(".png", array)[1]) for array in arrays)
+    # Colours compress to little more than the ids they stand for.
+    total += len(cv2.imencode(".png", ids)[1]) * 2 if config.colour else 0
+    return total, time.perf_counter() - began_s
+
+
+def _record_frames(
+    config: RecordConfig,
+    drive: Drive,
+    writer: RecordingWriter,
+    preview: Preview,
+    watch: Stopwatch,
+    stop: StopRequest,
+) -> None:
+    def write(frame: DriveFrame) -> None:
+        with watch.stage("convert"):
+            image = pictures.rgb(frame.sensors["rgb"].data, config.size)
+            tags = pictures.tags(frame.sensors["semantic"].data, config.size)
+        with watch.stage("write"):
+            writer.write_frame(frame.line.frame, image, tags, frame.line)
+
+    with (
+        Progress("record", config.frames, "frames") as progress,
+        BackgroundWriter(write, config.writers, config.queue) as background,
+    ):
+        for slot in range(config.frames):
+            frame = drive.next_frame(slot, lambda: not stop.requested)
+            if frame is None:
+                break
+            with watch.stage("held back"):
+                background.submit(frame)
+            if preview.is_open:
+                preview.show(
+                    pictures.rgb(frame.sensors["rgb"].data, config.size),
+                    pictures.tags(frame.sensors["semantic"].data, config.size),
+                )
+            progress.advance(1, time=watch.shares("simulator", "wait", "held back"), dropped=str(len(drive.dropped)))
+
+
+def _metadata(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme) -> RecordingMetadata:
+    seeds = {"drive": config.seed, "traffic": config.seed, "walkers": config.seed}
+    if config.simulator == "embedded":
+        seeds["town"] = config.seed
+    return RecordingMetadata(
+        carlaseg_version=__version__,
+        client_version=session.client_version,
+        server_version=session.server_version,
+        simulator="embedded" if config.simulator == "embedded" else "carla",
+        town=session.town,
+        weather=config.weather,
+        seeds=seeds,
+        rig=tuple(sensor.record for sensor in drive.rig.sensors),
+        label_scheme=label_scheme,
+        configuration=to_json(config),
+        command=command_words(config),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _counts(drive: Drive) -> dict[str, int]:
+    return {
+        "dropped": len(drive.dropped),
+        "ticks": drive.tick_count,
+        "vehicles": drive.vehicles,
+        "walkers": drive.walkers,
+        "restarts": drive.driver.restarts,
+        "first_simulator_frame": drive.first_simulator_frame,
+    }
+
+
+def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, int], config: RecordConfig) -> None:
+    try:
+        write_card(folder, metadata, counts, command_words(config))
+    except OSError as error:
+        # The frames are what matters; a full disk has no room for the words about them.
+        say("note", f"{folder}: no README.md or contact sheet: {error.strerror}")
+
+
+def _unfinished(
+    config: RecordConfig,
+    ending: CarlasegError | None,
+    stop: StopRequest,
+    folder: Path,
+    frames: int,
+    left_behind: list[str],
+) -> CarlasegError:
+    """The error that ends an unfinished recording: what happened, what is safe, what to type."""
+    safe = f"{frames} complete frames are safe in {folder}"
+    left = "; ".join(left_behind) if left_behind else "0 actors left behind; world settings restored"
+    if ending is None:
+        return stop.interrupted(
+            f"recording: stopped on request. {safe}; {left}.", ("check them", f"carlaseg verify {folder}")
+        )
+    said = ending.message if str(folder) in ending.message else f"{ending.message} {safe}"
+    error = type(ending)(f"{said.rstrip('.')}; {left}.", ending.next_steps)
+    error.__cause__ = ending
+    return error
+
+
+def _megabytes(count: float) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.1f} MB"
