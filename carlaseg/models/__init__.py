@@ -16,7 +16,18 @@ from typing import Any
 import keras
 
 from carlaseg.errors import ConfigError
+from carlaseg.models.deeplab_v3_plus import (
+    deeplab_v3_plus_densenet121,
+    deeplab_v3_plus_mobilenet_v2,
+    deeplab_v3_plus_resnet50,
+)
+from carlaseg.models.encoders import LATER
+from carlaseg.models.enet import enet
 from carlaseg.models.fc_densenet import fc_densenet, fc_densenet56, fc_densenet67, fc_densenet103
+from carlaseg.models.fcn import fcn8s_mobilenet, fcn8s_vgg16, fcn8s_vgg16_light
+from carlaseg.models.pspnet import pspnet_densenet121, pspnet_mobilenet_v2, pspnet_resnet50
+from carlaseg.models.segnet import segnet
+from carlaseg.models.unet import unet, unet_batch_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,10 @@ class Network:
 
 
 _TIRAMISU = "Jegou et al. 2017, The One Hundred Layers Tiramisu"
+_FCN = "Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation"
+_UNET = "Ronneberger et al. 2015, U-Net"
+_PSPNET = "Zhao et al. 2017, Pyramid Scene Parsing Network"
+_DEEPLAB = "Chen et al. 2018, Encoder-Decoder with Atrous Separable Convolution"
 
 NETWORKS: Mapping[str, Network] = {
     "fc_densenet": Network(
@@ -60,6 +75,57 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "fc_densenet103": Network(
         build=fc_densenet103, summary="FC-DenseNet103: 4 to 15 layers a block, growth rate 16", source=_TIRAMISU
+    ),
+    "fcn8s_vgg16": Network(
+        build=fcn8s_vgg16,
+        summary="FCN-8s on VGG16 with fc6 and fc7 as convolutions",
+        source=_FCN,
+        smallest={"width_multiplier": 1 / 16},
+    ),
+    "fcn8s_vgg16_light": Network(build=fcn8s_vgg16_light, summary="FCN-8s on VGG16 without fc6 and fc7", source=_FCN),
+    "fcn8s_mobilenet": Network(
+        build=fcn8s_mobilenet,
+        summary="FCN-8s on MobileNet, for the frugal",
+        source=_FCN,
+        smallest={"width_multiplier": 1 / 8},
+    ),
+    "segnet": Network(
+        build=segnet,
+        summary="SegNet: VGG16 with batch norm, and its mirror image by pooling indices",
+        source="Badrinarayanan et al. 2017, SegNet",
+        smallest={"width_multiplier": 1 / 16},
+    ),
+    "unet": Network(
+        build=unet, summary="U-Net, 64 to 1024 feature maps", source=_UNET, smallest={"width_multiplier": 1 / 16}
+    ),
+    "unet_batch_norm": Network(build=unet_batch_norm, summary="U-Net with batch norm", source=_UNET),
+    "pspnet_resnet50": Network(build=pspnet_resnet50, summary="PSPNet on ResNet50, output stride 8", source=_PSPNET),
+    "pspnet_mobilenet_v2": Network(
+        build=pspnet_mobilenet_v2,
+        summary="PSPNet on MobileNetV2, output stride 8",
+        source=_PSPNET,
+        smallest={"width_multiplier": 1 / 8},
+    ),
+    "pspnet_densenet121": Network(
+        build=pspnet_densenet121, summary="PSPNet on DenseNet121, output stride 8", source=_PSPNET
+    ),
+    "deeplab_v3_plus_resnet50": Network(
+        build=deeplab_v3_plus_resnet50, summary="DeepLabv3+ on ResNet50, output stride 16 or 8", source=_DEEPLAB
+    ),
+    "deeplab_v3_plus_mobilenet_v2": Network(
+        build=deeplab_v3_plus_mobilenet_v2,
+        summary="DeepLabv3+ on MobileNetV2, output stride 16 or 8",
+        source=_DEEPLAB,
+        smallest={"width_multiplier": 1 / 8},
+    ),
+    "deeplab_v3_plus_densenet121": Network(
+        build=deeplab_v3_plus_densenet121, summary="DeepLabv3+ on DenseNet121, output stride 16 or 8", source=_DEEPLAB
+    ),
+    "enet": Network(
+        build=enet,
+        summary="ENet, a third of a million parameters",
+        source="Paszke et al. 2016, ENet",
+        smallest={"width_multiplier": 1 / 2},
     ),
 }
 
@@ -112,3 +178,16 @@ def build(name: str, num_classes: int, **options: Any) -> keras.Model:
     if unknown:
         raise ConfigError(f"{name}: expected options among {', '.join(row.options)}, received {unknown[0]!r}.")
     return row.build(num_classes, **options)
+
+
+def rebuild(name: str, num_classes: int, **options: Any) -> keras.Model:
+    """The network that `build` made with these options, for the weights of a checkpoint.
+
+    As `build`, but weights of an encoder are not read or downloaded again; the preprocessing that goes with them stays.
+
+    Raises:
+        ConfigError: an unknown name or option, or a value the builder cannot use.
+    """
+    if options.get("encoder_weights", "none") != "none":
+        options = {**options, "encoder_weights": LATER}
+    return build(name, num_classes, **options)
