@@ -1,4 +1,5 @@
-"""carlaseg train, from a clone."""
+#!/usr/bin/env python3
+"""Train FC-DenseNet."""
 
 import sys
 

@@ -161,8 +161,8 @@ class TrainConfig:
     """Height x width the network trains at."""
     batch_size: int = 4
     """Images a step."""
-    epochs: int = 30
-    """Epochs in all, those before a --resume included."""
+    epochs: int | None = None
+    """Epochs in all, those before a --resume included; 30 for a new run when not given."""
     groups: int = 5
     """Free form: down and up blocks."""
     layers_per_block: int = 4
@@ -217,7 +217,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse values that no training can have."""
         check_range("--batch-size", self.batch_size, 1)
-        check_range("--epochs", self.epochs, 1)
+        if self.epochs is not None:
+            check_range("--epochs", self.epochs, 1)
         check_range("--groups", self.groups, 1, 8)
         check_range("--layers-per-block", self.layers_per_block, 1, 64)
         check_range("--growth-rate", self.growth_rate, 1, 256)

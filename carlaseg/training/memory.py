@@ -1,0 +1,61 @@
+"""How much memory a training step takes, what would fit, and what running out of it looks like."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from carlaseg.config import Size
+
+BACKEND_BYTES = 700 * 2**20
+"""Interpreter and backend before the first step (measured with TensorFlow 2.21 on a CPU)."""
+BYTES_A_PARAMETER = 16
+"""Float32 value, gradient, and two moments of Adam."""
+KEPT_SHARE = 1.5
+"""Peak of a step over the sum of all layers' outputs (measured: benchmarks/training_step.py prints it)."""
+
+
+def step_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
+    """Expected peak memory of a training step, in bytes; right within about a quarter on a CPU with TensorFlow.
+
+    Args:
+        model: Keras model, input of free height and width.
+        size: (height, width) of the images.
+        batch_size: images a step.
+    """
+    import keras
+
+    outputs = keras.Function(model.inputs, [layer.output for layer in model.layers[1:]])
+    image = keras.KerasTensor((batch_size, *size, 3), dtype="uint8")
+    activations = sum(4 * math.prod(spec.shape) for spec in outputs.compute_output_spec([image]))
+    return int(BACKEND_BYTES + BYTES_A_PARAMETER * model.count_params() + KEPT_SHARE * activations)
+
+
+def what_would_fit(model: Any, size: tuple[int, int], batch_size: int, available_bytes: int) -> str:
+    """A smaller batch, or a smaller size at batch 1, that is expected to fit: flags to type."""
+    for smaller in range(batch_size - 1, 0, -1):
+        if step_bytes(model, size, smaller) <= available_bytes:
+            return f"--batch-size {smaller}"
+    for percent in range(90, 5, -10):
+        height, width = (max(32, side * percent // 100 // 32 * 32) for side in size)
+        if step_bytes(model, (height, width), 1) <= available_bytes:
+            return f"--batch-size 1 --size {Size(height, width)}"
+    return "a smaller --model"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python or of a backend means that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    name, text = type(error).__name__, str(error)
+    return (
+        name in ("ResourceExhaustedError", "OutOfMemoryError")
+        or "RESOURCE_EXHAUSTED" in text
+        or "out of memory" in text.lower()
+        or "can't allocate memory" in text.lower()
+    )
+
+
+def gib(count: int) -> str:
+    """Bytes as GiB with one digit."""
+    return f"{count / 2**30:.1f} GiB"

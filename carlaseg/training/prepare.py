@@ -1,0 +1,157 @@
+"""What stands ready before the first step, and the lines that say what will be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from carlaseg import __version__
+from carlaseg.checkpoint import ModelCard, RunFolder, load_weights
+from carlaseg.config import TrainConfig
+from carlaseg.console import say
+from carlaseg.errors import ConfigError
+from carlaseg.pipeline import EvaluationBatches, TrainingBatches, for_evaluation, for_training
+from carlaseg.training import memory
+from carlaseg.training.class_weights import class_weights
+from carlaseg.training.device import Device, available_memory_bytes, find_device, make_deterministic, prepare_backend
+from carlaseg.training.selection import RARE_SHARE, ClassCounts, Selection, count_classes, select
+
+DEFAULT_EPOCHS = 30
+Tell = Callable[[str, str], None]
+
+
+@dataclass
+class Prepared:
+    """Everything that stands ready before the first step."""
+
+    config: TrainConfig
+    epochs: int
+    device: Device
+    selection: Selection
+    counts: ClassCounts
+    model: Any
+    scoring: Any
+    card: ModelCard
+    train: TrainingBatches
+    validation: EvaluationBatches
+    header: list[tuple[str, str]]
+
+
+def prepare(config: TrainConfig) -> Prepared:
+    """Open, check and build all that a training needs, and say what will be trained. Nothing is written.
+
+    Raises:
+        ConfigError: settings that do not fit together, too little memory, no GPU where one is required.
+        DatasetError: a folder, a file or a label scheme that cannot be trained on.
+        CheckpointError: --init-from weights that do not fit.
+    """
+    header: list[tuple[str, str]] = []
+
+    def tell(label: str, text: str) -> None:
+        say(label, text)
+        header.append((label, text))
+
+    tell("train", f"carlaseg {__version__}   {config.model}   seed {config.seed}")
+    selection = select(config)
+    prepare_backend()
+    device = find_device()
+    tell("device", f"{device.name}   {device.backend}")
+    if device.warning:
+        tell("warning", device.warning)
+    if config.require_gpu and not device.is_gpu:
+        raise ConfigError(
+            f"--require-gpu: expected a GPU, received {device.name}.",
+            (("install", device.warning.rpartition(": ")[2]),) if device.warning else (),
+        )
+    make_deterministic(config.seed, device)
+
+    counts = count_classes(selection)
+    _tell_data(tell, config, selection, counts)
+    weights = class_weights(config.class_weights, counts.pixels, counts.pixels_where_shown)
+
+    from carlaseg import models
+    from carlaseg.training.network import compile_for_training, network_options, scorer
+
+    target = selection.target
+    options = network_options(config)
+    model = models.build(config.model, target.num_classes, **options)
+    compile_for_training(model, config, weights)
+    if config.init_from is not None and config.resume is None:
+        origin = RunFolder.find(config.init_from, config.runs)
+        load_weights(origin.weights("best"), model)
+        tell("start", f"from the best weights of {origin}")
+    card = ModelCard(
+        network=config.model,
+        num_classes=target.num_classes,
+        options={name: value for name, value in options.items() if name != "seed"},
+        scheme=target.name,
+        class_names=target.names,
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in target.palette[: target.num_classes]),
+        size=(config.size.height, config.size.width),
+        parameters=model.count_params(),
+    )
+    _tell_memory(tell, model, config, device, card)
+
+    train_batches = for_training(
+        selection.train, selection.table, config.size, config.batch_size, config.augment, config.seed, config.cache
+    )
+    validation = for_evaluation(selection.validation, selection.table, config.size, config.batch_size, config.cache)
+    return Prepared(
+        config,
+        config.epochs or DEFAULT_EPOCHS,
+        device,
+        selection,
+        counts,
+        model,
+        scorer(model, weights),
+        card,
+        train_batches,
+        validation,
+        header,
+    )
+
+
+def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: ClassCounts) -> None:
+    total = len(selection.train) + len(selection.validation)
+    drives = len({sample.drive for sample in (*selection.train, *selection.validation)})
+    tell(
+        "data",
+        f"{total} frames of {drives} drive{'s' if drives > 1 else ''} ({', '.join(selection.layouts)}): "
+        f"train {len(selection.train)}, validation {len(selection.validation)}, at {config.size} (height x width)",
+    )
+    tell("split", selection.note)
+    tell("checks", f"{total} masks read: every file whole, every id known, no frame in both parts")
+    names, shares = selection.target.names, counts.shares
+    order = np.argsort(-shares, kind="stable")
+    shown = [index for index in order if shares[index] > 0]
+    tell(
+        "classes",
+        f"{len(shown)} of the {len(names)} of {selection.target.name} occur: "
+        + ", ".join(f"{names[i]} {100 * shares[i]:.1f} %" for i in shown[:6])
+        + (", ..." if len(shown) > 6 else ""),
+    )
+    rare = [f"{names[i]} {100 * shares[i]:.3f} %" for i in shown if shares[i] < RARE_SHARE]
+    if rare:
+        tell("note", f"rare classes will score low: {', '.join(rare[:4])}{', ...' if len(rare) > 4 else ''}")
+    for loss in selection.lossy[:3]:
+        tell("remap", loss)
+
+
+def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, card: ModelCard) -> None:
+    needed = memory.step_bytes(model, config.size, config.batch_size)
+    free = available_memory_bytes(device)
+    tell(
+        "network",
+        f"{card.parameters:,} parameters, {card.num_classes} classes; batch {config.batch_size} needs about "
+        f"{memory.gib(needed)}" + (f" of {memory.gib(free)} free" if free is not None else ""),
+    )
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"--size {config.size} --batch-size {config.batch_size}: expected to need less than the {memory.gib(free)} "
+            f"of memory that are free, received {config.model} needing about {memory.gib(needed)}. "
+            "Nothing was trained.",
+            (("would fit", memory.what_would_fit(model, config.size, config.batch_size, free)),),
+        )

@@ -1,0 +1,346 @@
+"""`carlaseg train`: from folders to a run folder, as one story read from the top to the bottom.
+
+settings - device - data - network - what will be trained - run folder and first pictures - epochs - scores of the best
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carlaseg.checkpoint import RunFolder, load_training_state, load_weights, save_weights
+from carlaseg.config import ModelsConfig, TrainConfig
+from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.errors import CheckpointError, ConfigError, Interrupted
+from carlaseg.metrics import Scores, confusion_csv
+from carlaseg.training import memory, pictures
+from carlaseg.training.card import model_card
+from carlaseg.training.device import prepare_backend
+from carlaseg.training.loop import State, train_steps, validate
+from carlaseg.training.prepare import Prepared, prepare
+from carlaseg.training.resume import continued
+from carlaseg.training.tensorboard import EventFile
+
+FRAMES_SHOWN = 8
+"""Validation frames whose prediction is drawn after every epoch."""
+TABLE_HEAD = f"{'epoch':>7} {'loss':>8} {'val_loss':>9} {'mIoU':>6} {'acc':>6} {'img/s':>7} {'time':>7} {'left':>8}"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gave; what `--json` prints.
+
+    Attributes:
+        run: the run folder.
+        network: name of the network.
+        parameters: numbers in it.
+        epochs: epochs done, those before a --resume included.
+        best_epoch: the epoch of best.weights.h5.
+        seconds: time of this process.
+        scores: figures of best.weights.h5 on the validation frames.
+    """
+
+    run: Path
+    network: str
+    parameters: int
+    epochs: int
+    best_epoch: int
+    seconds: float
+    scores: Scores
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {"format": 1, **values, "run": str(self.run), "scores": self.scores.to_json()}
+
+
+def train(config: TrainConfig) -> TrainResult | None:
+    """Train a network.
+
+    Returns:
+        What came out of it; None for a --dry-run.
+
+    Raises:
+        ConfigError: settings that do not fit together, too little memory, no GPU where one is required.
+        DatasetError: a folder, a file or a label scheme that cannot be trained on.
+        CheckpointError: a run that cannot be continued, or no room to write.
+        TrainingDiverged: the loss stopped being a number.
+        Interrupted: Ctrl-C; the run can be continued from the step it was at.
+    """
+    began_s = time.monotonic()
+    run = None
+    if config.resume is not None:
+        config, run = continued(config)
+    try:
+        ready = prepare(config)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped before the first step; nothing was trained or written.") from None
+    if config.dry_run:
+        say("dry run", "nothing was trained or written")
+        return None
+
+    state = State()
+    if run is None:
+        run = RunFolder.create(config.runs, config.model, config.run)
+        _open_run(run, ready)
+    else:
+        state = State.from_saved(load_training_state(run.weights("last"), ready.model)) if _started(run) else state
+        run.keep_metrics(state.epoch)
+        run.write_config(dataclasses.replace(config, resume=None, epochs=ready.epochs))
+    talk = Log(run)
+    for line in ready.header:
+        talk.keep(*line)
+    talk("run", str(run.path.resolve()))
+    _first_pictures(run, ready)
+    if state.epoch or state.step:
+        talk("resume", f"after {state.epoch} epochs and {state.step} steps; best so far {state.best_mean_iou:.3f} mIoU")
+
+    with stop_on_signal("the current batch") as stop:
+        try:
+            _run_epochs(run, ready, state, stop, talk)
+            scores = _score_best(run, ready, state, stop)
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise _out_of_memory(ready, run) from error
+    seconds = time.monotonic() - began_s
+    _write_scores(run, ready, state, scores, seconds)
+    _say_end(run, ready, state, scores, seconds, talk)
+    return TrainResult(run.path, config.model, ready.card.parameters, state.epoch, state.best_epoch, seconds, scores)
+
+
+def train_command(config: TrainConfig) -> int:
+    """`carlaseg train`: talk on standard error; with --json the result on standard output."""
+    done = train(config)
+    if config.json and done is not None:
+        result(json.dumps(done.to_json()))
+    return 0
+
+
+def models_command(config: ModelsConfig) -> int:
+    """`carlaseg models`: every network with its parameters."""
+    prepare_backend()
+    from carlaseg import models
+
+    rows = []
+    for name in models.names():
+        model = models.build(name, config.num_classes)
+        trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+        row = models.network(name)
+        rows.append(
+            {
+                "name": name,
+                "parameters": model.count_params(),
+                "trainable": trained,
+                "summary": row.summary,
+                "source": row.source,
+            }
+        )
+    if config.json:
+        result(json.dumps({"format": 1, "num_classes": config.num_classes, "networks": rows}))
+        return 0
+    result(f"{'network':<16} {'parameters':>11} {'trainable':>11}   at {config.num_classes} classes")
+    for entry in rows:
+        result(f"{entry['name']:<16} {entry['parameters']:>11,} {entry['trainable']:>11,}   {entry['summary']}")
+    return 0
+
+
+class Log:
+    """Says a line and keeps it in the run's log.txt."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._path = run.path / "log.txt"
+
+    def __call__(self, label: str, text: str = "") -> None:
+        """Say and keep."""
+        say(label, text)
+        self.keep(label, text)
+
+    def keep(self, label: str, text: str = "") -> None:
+        """Keep without saying."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{label:<8}{text}".rstrip() + "\n")
+
+
+def _open_run(run: RunFolder, ready: Prepared) -> None:
+    run.write_config(dataclasses.replace(ready.config, epochs=ready.epochs))
+    run.write_environment(device=ready.device.name, backend=ready.device.backend)
+    run.write_model_card(ready.card)
+
+
+def _started(run: RunFolder) -> bool:
+    return run.weights("last").is_file()
+
+
+def _first_pictures(run: RunFolder, ready: Prepared) -> None:
+    target = ready.selection.target
+    images, masks = ready.train.batch(0, 0)
+    drawn = (
+        pictures.check_train_batch(run, images, masks, target.names, target.palette),
+        pictures.check_classes(run, ready.counts.shares, target.names, target.palette),
+    )
+    paths = "   ".join(str(path) for path in drawn if path is not None)
+    if paths:
+        say("look", f"{paths}   before you wait: do the colours sit on the objects?")
+
+
+# === The epochs ===
+
+
+def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest, talk: Log) -> None:
+    config, target = ready.config, ready.selection.target
+    wanted = np.linspace(0, len(ready.validation.frames) - 1, FRAMES_SHOWN).round().astype(np.int64)
+    wanted = np.unique(wanted)
+    shown_images, shown_masks = ready.validation.frames.gather(wanted)
+    steps = len(ready.train)
+    images_an_epoch = steps * config.batch_size
+    events = EventFile(run.path / "tensorboard") if config.tensorboard else None
+    done = state.epoch * images_an_epoch + state.step * config.batch_size
+    if _finished(ready, state):
+        talk("done", f"{state.epoch} epochs were done before; --epochs with a larger number goes on")
+        return
+    talk("", TABLE_HEAD)
+    epoch_times_s: list[float] = []
+    with Progress("train", ready.epochs * images_an_epoch, "images", start=done) as progress:
+        try:
+            while not _finished(ready, state):
+                began_s = time.monotonic()
+                train_steps(ready.model, ready.train, config, ready.epochs, state, run, stop, progress)
+                scored = None
+                if not stop.requested:
+                    scored = validate(ready.scoring, ready.validation, target.num_classes, wanted.tolist(), stop)
+                if scored is None:
+                    state.save(run, ready.model)
+                    raise _interrupted(run, ready, state, stop)
+                scores = Scores.from_confusion(scored.confusion, target.names)
+                better = scores.mean_iou > state.best_mean_iou
+                if better:
+                    save_weights(run.weights("best"), ready.model)
+                epoch_times_s.append(time.monotonic() - began_s)
+                record = {
+                    "epoch": state.epoch + 1,
+                    "loss": state.loss_sum / steps,
+                    "val_loss": scored.loss,
+                    "val_mean_iou": scores.mean_iou,
+                    "val_pixel_accuracy": scores.pixel_accuracy,
+                    "val_class_accuracy": scores.class_accuracy,
+                    "val_frequency_weighted_iou": scores.frequency_weighted_iou,
+                    "learning_rate": float(ready.model.optimizer.learning_rate),
+                    "images_per_s": images_an_epoch / max(state.train_s, 1e-9),
+                    "train_s": state.train_s,
+                    "best": better,
+                }
+                # The metrics first: after a power cut between the two, the line is dropped and the epoch done again.
+                run.append_metrics(record)
+                state.epoch, state.step, state.loss_sum, state.train_s = state.epoch + 1, 0, 0.0, 0.0
+                state.epochs_without_better += 1
+                if better:
+                    state.best_epoch, state.best_mean_iou, state.epochs_without_better = (
+                        state.epoch,
+                        scores.mean_iou,
+                        0,
+                    )
+                state.save(run, ready.model)
+                left_s = (ready.epochs - state.epoch) * sum(epoch_times_s) / len(epoch_times_s)
+                line = _table_line(record, ready.epochs, epoch_times_s[-1], left_s)
+                progress.note(f"{'':<8}{line}")
+                talk.keep("", line)
+                drawn = [scored.predictions[index] for index in wanted.tolist()]
+                pictures.predictions(run, state.epoch, shown_images, shown_masks, drawn, target.palette)
+                if events is not None:
+                    events.add(state.epoch, record)
+        finally:
+            if events is not None:
+                events.close()
+
+
+def _finished(ready: Prepared, state: State) -> bool:
+    patience = ready.config.patience
+    return state.epoch >= ready.epochs or bool(patience and state.epochs_without_better >= patience)
+
+
+def _table_line(record: dict[str, Any], epochs: int, epoch_s: float, left_s: float) -> str:
+    return (
+        f"{record['epoch']:>3}/{epochs:<3} {record['loss']:>8.3f} {record['val_loss']:>9.3f} "
+        f"{record['val_mean_iou']:>6.3f} {record['val_pixel_accuracy']:>6.3f} {record['images_per_s']:>7.1f} "
+        f"{duration(epoch_s):>7} {duration(left_s):>8}{'  best' if record['best'] else ''}"
+    )
+
+
+def _interrupted(run: RunFolder, ready: Prepared, state: State, stop: StopRequest) -> Interrupted:
+    return stop.interrupted(
+        f"stopped in epoch {state.epoch + 1} of {ready.epochs} after step {state.step} of {len(ready.train)}; weights, "
+        f"optimiser and random state are safe in {run.weights('last')}.",
+        ("continue", f"carlaseg train --resume {run}"),
+    )
+
+
+def _out_of_memory(ready: Prepared, run: RunFolder) -> ConfigError:
+    config = ready.config
+    needed = memory.step_bytes(ready.model, config.size, config.batch_size)
+    fits = memory.what_would_fit(ready.model, config.size, config.batch_size, int(0.7 * needed))
+    return ConfigError(
+        f"--size {config.size} --batch-size {config.batch_size}: expected a step of {config.model} to fit into memory, "
+        f"received an allocation that failed (about {memory.gib(needed)} are needed). What was saved is in {run}.",
+        (("should fit", fits),),
+    )
+
+
+# === After the last step ===
+
+
+def _score_best(run: RunFolder, ready: Prepared, state: State, stop: StopRequest) -> Scores:
+    if not run.weights("best").is_file():
+        raise CheckpointError(f"{run.weights('best')}: expected the best weights, received no such file.")
+    load_weights(run.weights("best"), ready.model)
+    names = ready.selection.target.names
+    scored = validate(ready.scoring, ready.validation, len(names), (), stop)
+    if scored is None:
+        raise stop.interrupted(
+            f"stopped while scoring; all {state.epoch} epochs are safe in {run}.",
+            ("score it again", f"carlaseg train --resume {run}"),
+        )
+    scores = Scores.from_confusion(scored.confusion, names)
+    run.write_text("confusion.csv", confusion_csv(scored.confusion, names))
+    run.write_text("per_class.csv", scores.csv())
+    run.write_json("validation_metrics.json", {"epoch": state.best_epoch, **scores.to_json()})
+    return scores
+
+
+def _write_scores(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float) -> None:
+    pictures.curves(run, run.metrics())
+    run.write_text(
+        "README.md",
+        model_card(
+            run,
+            dataclasses.replace(ready.config, epochs=ready.epochs),
+            ready.card,
+            ready.selection,
+            ready.device,
+            scores,
+            state.best_epoch,
+            state.epoch,
+            seconds,
+        ),
+    )
+
+
+def _say_end(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float, talk: Log) -> None:
+    early = f"; no better for {ready.config.patience} epochs" if state.epoch < ready.epochs else ""
+    talk("done", f"{state.epoch} of {ready.epochs} epochs{early}; {duration(seconds)}; best epoch {state.best_epoch}")
+    weakest = ", ".join(f"{c.name} {c.iou or 0:.2f}" for c in scores.weakest[:3])
+    talk(
+        "score",
+        f"mIoU {scores.mean_iou:.3f} over {scores.present} classes   accuracy {scores.pixel_accuracy:.3f}   "
+        f"on {len(ready.selection.validation)} validation frames   weakest: {weakest}",
+    )
+    if ready.device.warning:
+        talk("warning", ready.device.warning)
+    talk("wrote", f"{run.path.resolve()}   start with README.md, curves.png, predictions/")
+    talk("next", f"carlaseg infer --run {run} --input dataset_test")
