@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
 
 _PICTURES_LOOKED_AT = 8
+
+ItemT = TypeVar("ItemT")
 
 
 def open_dataset(
@@ -101,7 +104,7 @@ def _scheme_of(
     if encoding == "colors":
         detection = labels.detect([], None, [read_image(path) for path in paths])
     else:
-        detection = labels.detect([_shrunk(read_raw_mask(path, encoding or "ids", None)) for path in paths])
+        detection = labels.detect([thinned(read_raw_mask(path, encoding or "ids", None)) for path in paths])
     found = detection.scheme if detection.confident else None
     evidence = detection.evidence
     if found is None and detection.scheme is not None:
@@ -109,14 +112,14 @@ def _scheme_of(
     return found, evidence, encoding
 
 
-def _shrunk(mask: Mask) -> Mask:
-    """Every n-th pixel of a large mask: shares are enough to tell a scheme."""
+def thinned(mask: Mask) -> Mask:
+    """Every n-th pixel of a large mask (uint8 (H, W)): shares are enough to tell a scheme."""
     step = max(1, min(mask.shape) // 256)
     return mask[::step, ::step]
 
 
-def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """`count` samples evenly spread over all."""
+def spread(samples: Sequence[ItemT], count: int) -> list[ItemT]:
+    """`count` items evenly spread over all."""
     if len(samples) <= count:
         return list(samples)
     return [samples[round(position)] for position in np.linspace(0, len(samples) - 1, count)]

@@ -86,9 +86,13 @@ class FilesPresent:
     def __contains__(self, path: str) -> bool:
         """Whether the file at `path`, relative to the recording, is there."""
         parent, _, name = path.rpartition("/")
+        return name in self.names(parent)
+
+    def names(self, parent: str) -> frozenset[str]:
+        """Names in a folder of the recording; none when there is no such folder."""
         if parent not in self._names:
             try:
                 self._names[parent] = frozenset(os.listdir(self._folder / parent))
             except (FileNotFoundError, NotADirectoryError):
                 self._names[parent] = frozenset()
-        return name in self._names[parent]
+        return self._names[parent]

@@ -1,7 +1,7 @@
 """The two records of a recording: `recording.json` and a line of `frames.jsonl`.
 
-docs/dataset-format.md is the law; fields stand here in its order. Coordinates are CARLA's: left-handed, x forward, y right,
-z up, metres, degrees.
+docs/dataset-format.md is the law; fields stand here in its order. Coordinates are CARLA's: left-handed, x forward,
+y right, z up, metres, degrees.
 """
 
 from __future__ import annotations

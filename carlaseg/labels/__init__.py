@@ -10,7 +10,7 @@ class.
 
 from __future__ import annotations
 
-from carlaseg.labels.detection import Detection, detect, scheme_of_carla_version, scheme_of_tag_names
+from carlaseg.labels.detection import Detection, detect, same_meaning, scheme_of_carla_version, scheme_of_tag_names
 from carlaseg.labels.remaps import Remap, remap
 from carlaseg.labels.scheme import IGNORE_ID, LabelClass, LabelScheme, require_one_scheme
 from carlaseg.labels.tables import SCHEMES, scheme
@@ -25,6 +25,7 @@ __all__ = [
     "detect",
     "remap",
     "require_one_scheme",
+    "same_meaning",
     "scheme",
     "scheme_of_carla_version",
     "scheme_of_tag_names",

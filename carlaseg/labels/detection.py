@@ -8,6 +8,7 @@ Each scheme is asked how surprising the picture would be if the ids had its mean
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def detect(
     if said is not None:
         return said
     if masks:
-        return _from_masks(masks, list(SCHEMES.values()), ())
+        return _from_masks(masks)
     if colors:
         return _from_colors(colors)
     return Detection(None, ("no mask to look at",), False)
@@ -148,14 +149,16 @@ def _surprise(candidate: LabelScheme, shares: NDArray[np.float64]) -> float:
     return float(-(shares * np.log(usual)).sum() / max(shares.sum(), 1e-9))
 
 
-def _from_masks(masks: Sequence[Mask], candidates: Sequence[LabelScheme], evidence: tuple[str, ...]) -> Detection:
+def _from_masks(masks: Sequence[Mask]) -> Detection:
     shares = _bands(masks)
     seen = np.flatnonzero(shares.sum(axis=0))
-    possible = [scheme for scheme in candidates if all(i < scheme.num_classes or i in scheme.ignore_ids for i in seen)]
+    possible = [
+        scheme for scheme in SCHEMES.values() if all(i < scheme.num_classes or i in scheme.ignore_ids for i in seen)
+    ]
     largest = int(seen[seen != IGNORE_ID].max(initial=0))
-    evidence += (f"ids up to {largest} in {len(masks)} masks",)
+    evidence: tuple[str, ...] = (f"ids up to {largest} in {len(masks)} masks",)
     if not possible:
-        return Detection(None, (*evidence, "no scheme has all of them"), False)
+        return _from_most_masks(masks, (*evidence, "no scheme has all of them"))
     # Sorting is stable: among equals the order of the table decides, and the oldest that has all ids is the narrowest
     # claim.
     ranked = sorted(possible, key=lambda scheme: round(_surprise(scheme, shares), 6))
@@ -164,15 +167,31 @@ def _from_masks(masks: Sequence[Mask], candidates: Sequence[LabelScheme], eviden
         most = int(shares[band].argmax())
         meaning = best.names[most] if most < best.num_classes else "void"
         evidence += (f"{word} third: {shares[band][most]:.0%} is id {most}, {meaning} in {best.name}",)
-    rivals = [rival for rival in ranked[1:] if not _same_meaning(best, rival, seen)]
+    rivals = [rival for rival in ranked[1:] if not same_meaning(best, rival, seen)]
     margin = _surprise(rivals[0], shares) - _surprise(best, shares) if rivals else np.inf
     if rivals:
         evidence += (f"next best {rivals[0].name}, {margin:.1f} nats a pixel less likely",)
     return Detection(best, evidence, bool(margin >= _MARGIN))
 
 
-def _same_meaning(one: LabelScheme, other: LabelScheme, seen: NDArray[np.intp]) -> bool:
-    """Whether both read the ids that occur alike, so that the choice between them changes nothing that was seen."""
+def _from_most_masks(masks: Sequence[Mask], evidence: tuple[str, ...]) -> Detection:
+    """A damaged or foreign mask among good ones must not hide what the others say."""
+    votes = Counter(found.scheme for mask in masks if len(masks) > 1 and (found := _from_masks([mask])).confident)
+    if not votes:
+        return Detection(None, evidence, False)
+    winner, count = votes.most_common(1)[0]
+    evidence += (f"{count} of {len(masks)} masks alone read as {winner.name if winner else None}",)
+    return Detection(winner, evidence, 3 * count >= 2 * len(masks))
+
+
+def same_meaning(one: LabelScheme, other: LabelScheme, seen: NDArray[np.intp]) -> bool:
+    """Whether two schemes read the same ids alike, so that the choice between them changes nothing that was seen.
+
+    Args:
+        one: a scheme.
+        other: another scheme.
+        seen: the ids that occur.
+    """
     if "kitti-road" in (one.name, other.name):
         return False
     ours, theirs = remap(one, _HUB).table, remap(other, _HUB).table
@@ -197,6 +216,6 @@ def _from_colors(colors: Sequence[Picture]) -> Detection:
     scored.sort(key=lambda row: row[0])
     surprise, chosen, chosen_masks = scored[0]
     seen = np.unique(np.concatenate([np.unique(mask) for mask in chosen_masks]))
-    rivals = [row for row in scored[1:] if not _same_meaning(chosen, row[1], seen)]
+    rivals = [row for row in scored[1:] if not same_meaning(chosen, row[1], seen)]
     sure = best > 0.999 and (not rivals or rivals[0][0] - surprise >= _MARGIN)
     return Detection(chosen, evidence, sure)

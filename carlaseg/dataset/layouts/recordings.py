@@ -12,12 +12,16 @@ from carlaseg.labels import LabelScheme, require_one_scheme
 IMAGE, MASK = "rgb", "seg_raw"
 
 
+def recordings_in(folder: Path) -> list[Path]:
+    """The folder itself when it is a recording, else the recordings right inside it, in reading order."""
+    if is_recording(folder):
+        return [folder]
+    return [folder / name for name in folders_in(folder) if is_recording(folder / name)]
+
+
 def find(folder: Path, split: str | None) -> Listing | None:
     """The frames of a recording, or of all recordings in a folder."""
-    if is_recording(folder):
-        recordings = [folder]
-    else:
-        recordings = [folder / name for name in folders_in(folder) if is_recording(folder / name)]
+    recordings = recordings_in(folder)
     if not recordings:
         return None
     if split is not None:

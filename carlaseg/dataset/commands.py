@@ -1,0 +1,94 @@
+"""`carlaseg verify` and `carlaseg stats`: their results on standard output, their talk on standard error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+from carlaseg import console
+from carlaseg.dataset.opening import open_dataset
+from carlaseg.dataset.stats import count_classes
+from carlaseg.dataset.verify import verify
+from carlaseg.errors import DatasetError
+
+
+class VerifySettings(Protocol):
+    """What `verify_command` reads of its configuration."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder to check."""
+
+    @property
+    def deep(self) -> bool:
+        """Decode every picture, compare every checksum."""
+
+    @property
+    def scheme(self) -> str | None:
+        """Label scheme, where the dataset does not say."""
+
+    @property
+    def json(self) -> bool:
+        """Print one JSON object."""
+
+
+class StatsSettings(Protocol):
+    """What `stats_command` reads of its configuration."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder to count."""
+
+    @property
+    def scheme(self) -> str | None:
+        """Label scheme, where the dataset does not say."""
+
+    @property
+    def output(self) -> Path | None:
+        """Folder for the files."""
+
+    @property
+    def json(self) -> bool:
+        """Print one JSON object."""
+
+
+def verify_command(config: VerifySettings) -> int:
+    """Check a dataset and print the report.
+
+    Returns:
+        The exit code: 0 when nothing is wrong, 5 otherwise.
+
+    Raises:
+        DatasetError: there is nothing to check.
+    """
+    report = verify(config.folder, config.deep, config.scheme)
+    if config.json:
+        console.result(json.dumps(report.to_json(), indent=2))
+    else:
+        for line in report.lines():
+            console.result(line)
+    return 0 if report.ok else DatasetError.exit_code
+
+
+def stats_command(config: StatsSettings) -> int:
+    """Count a dataset, print the table, write the files where a folder is given.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        DatasetError: there is nothing to count, or a mask is damaged.
+    """
+    dataset = open_dataset(config.folder, config.scheme)
+    with console.Progress("count", max(1, dataset.labelled), "masks") as progress:
+        counted = count_classes(dataset, progress.advance)
+    if config.json:
+        console.result(json.dumps(counted.to_json(), indent=2))
+    else:
+        for line in counted.lines():
+            console.result(line)
+    if config.output is not None:
+        for path in counted.write(config.output):
+            console.say("wrote", str(path))
+    return 0
