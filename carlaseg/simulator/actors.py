@@ -1,0 +1,199 @@
+"""The actors of an episode and what each of them remembers between two ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from carlaseg.simulator.blueprints import Blueprint, Extent
+from carlaseg.simulator.poses import ZERO, Footprint, Triple, footprint
+from carlaseg.simulator.scene import Pose, TrafficLightSite, VisibleActor
+from carlaseg.wire.values import (
+    AckermannControl,
+    ActorDescription,
+    ActorRecord,
+    BoundingBox,
+    Vector3,
+    VehicleControl,
+    VehiclePhysics,
+    WalkerControl,
+)
+
+RED, YELLOW, GREEN, OFF = 0, 1, 2, 3
+"""CARLA's traffic light states."""
+
+DEFAULT_SPEED_LIMIT_KMH = 30.0
+"""What a CARLA vehicle has before it passes a speed sign."""
+
+
+@dataclass(kw_only=True)
+class Actor:
+    """Anything with an id.
+
+    Attributes:
+        actor_id: never used again in the life of a server.
+        description: what the client asked for, given back to whoever asks.
+        pose: world frame, as of the last tick.
+        parent_id: 0 for none.
+        relative_pose: in the parent's frame, for attached actors.
+        velocity: m/s, world frame.
+        angular_velocity: degrees a second.
+        acceleration: m/s2, world frame.
+        extent: half sizes.
+        center: of the bounding box, in the actor's frame.
+        tag: CARLA 0.9.14 semantic tag, 0 for what is not seen.
+        stream_id: 0 for actors that send no data.
+    """
+
+    actor_id: int
+    description: ActorDescription
+    pose: Pose
+    parent_id: int = 0
+    relative_pose: Pose | None = None
+    velocity: Triple = ZERO
+    angular_velocity: Triple = ZERO
+    acceleration: Triple = ZERO
+    extent: Extent = (0.0, 0.0, 0.0)
+    center: Triple = ZERO
+    tag: int = 0
+    stream_id: int = 0
+    attributes: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the attributes once."""
+        self.attributes = {one.id: one.value for one in self.description.attributes}
+
+    @property
+    def type_id(self) -> str:
+        """CARLA's name of the blueprint."""
+        return self.description.id
+
+    @property
+    def bounding_box(self) -> BoundingBox:
+        """The box around the actor, in its own frame."""
+        return BoundingBox(Vector3(*self.center), Vector3(*self.extent), actor_id=self.actor_id)
+
+    @property
+    def footprint(self) -> Footprint:
+        """Where it stands."""
+        return footprint(self.pose, self.center, self.extent)
+
+    def record(self, token: bytes) -> ActorRecord:
+        """Return what the client is told of the actor; `token` is its stream's, empty for none."""
+        tags = bytes((self.tag,)) if self.tag else b""
+        return ActorRecord(self.actor_id, self.parent_id, self.description, self.bounding_box, tags, token)
+
+
+@dataclass(kw_only=True)
+class Visible(Actor):
+    """An actor with a body to draw."""
+
+    blueprint: Blueprint
+    color: tuple[int, int, int] = (128, 128, 128)
+    travelled_m: float = 0.0
+
+    def drawn(self) -> VisibleActor:
+        """Return what the renderer needs."""
+        body = self.blueprint.body
+        assert body is not None  # by construction: only blueprints with a body make Visible actors
+        return VisibleActor(
+            self.actor_id,
+            body,
+            self.blueprint.id,
+            self.extent,
+            self.pose,
+            self.color,
+            self.tag,
+            travelled_m=self.travelled_m,
+        )
+
+
+@dataclass(kw_only=True)
+class Vehicle(Visible):
+    """A vehicle that follows its pedals and its wheel.
+
+    Attributes:
+        control: in force.
+        ackermann: in force instead of pedals, until the next VehicleControl.
+        speed: m/s along the heading, negative in reverse.
+        physics: as last set.
+        simulates_physics: false for vehicles that only go where they are put.
+        constant_velocity: m/s in the vehicle's own frame, while it is forced.
+        sticky_control: false when a control lasts for one tick.
+        traffic_light_id: of the light that governs it, 0 for none.
+        light_bits: lamps.
+    """
+
+    control: VehicleControl = VehicleControl()
+    ackermann: AckermannControl | None = None
+    speed: float = 0.0
+    physics: VehiclePhysics = VehiclePhysics()
+    simulates_physics: bool = True
+    constant_velocity: Vector3 | None = None
+    sticky_control: bool = True
+    traffic_light_id: int = 0
+    light_bits: int = 0
+    steer_deg: float = 0.0
+    speed_limit_kmh: float = DEFAULT_SPEED_LIMIT_KMH
+
+    def drawn(self) -> VisibleActor:
+        """Return what the renderer needs."""
+        body = self.blueprint.body
+        assert body is not None  # by construction, as above
+        return VisibleActor(
+            self.actor_id,
+            body,
+            self.blueprint.id,
+            self.extent,
+            self.pose,
+            self.color,
+            self.tag,
+            self.steer_deg,
+            self.travelled_m,
+            self.light_bits,
+        )
+
+
+@dataclass(kw_only=True)
+class Walker(Visible):
+    """A pedestrian: goes where its control says, or where the client's navigation puts it."""
+
+    control: WalkerControl = WalkerControl()
+    navigated: bool = False
+
+
+@dataclass(kw_only=True)
+class TrafficLight(Actor):
+    """A traffic light of the town.
+
+    Attributes:
+        site: where it stands and whom it stops.
+        state: RED, YELLOW, GREEN or OFF.
+        green_s: how long it is green, and so on; as the client set it.
+        elapsed_s: since the state began.
+        pole_index: within its group.
+    """
+
+    site: TrafficLightSite
+    state: int = RED
+    green_s: float = 10.0
+    yellow_s: float = 3.0
+    red_s: float = 2.0
+    elapsed_s: float = 0.0
+    pole_index: int = 0
+
+
+@dataclass(kw_only=True)
+class Sensor(Actor):
+    """A sensor whose data the server sends.
+
+    Attributes:
+        blueprint: tells what it measures.
+        period_s: simulation time between two measurements, 0 for every tick.
+        since_last_s: simulation time since the last measurement; None before the first.
+        measurements: how many there were: the noise's only clock.
+    """
+
+    blueprint: Blueprint
+    period_s: float = 0.0
+    since_last_s: float | None = None
+    measurements: int = 0

@@ -1,0 +1,248 @@
+"""Calls about single actors: spawning, placing, pushing, steering."""
+
+from __future__ import annotations
+
+import math
+
+from carlaseg.errors import SimulatorError
+from carlaseg.simulator.actors import Actor, Vehicle, Walker
+from carlaseg.simulator.calls_session import Caller
+from carlaseg.simulator.poses import pose_of
+from carlaseg.simulator.scene import Pose
+from carlaseg.simulator.vehicles import local_to_world, push, set_velocity
+from carlaseg.simulator.walkers import stand
+from carlaseg.wire.values import (
+    AckermannControl,
+    ActorDescription,
+    ActorRecord,
+    BoundingBox,
+    LightState,
+    Transform,
+    Vector3,
+    VehicleControl,
+    VehiclePhysics,
+    WalkerControl,
+)
+
+
+def _record(caller: Caller, actor: Actor) -> ActorRecord:
+    return actor.record(caller.token(actor.stream_id) if actor.stream_id else b"")
+
+
+def spawned(caller: Caller, description: ActorDescription, transform: Transform, parent: int) -> Actor:
+    """Return a new actor, with its stream open."""
+    simulation = caller.simulation
+    actor = simulation.world.spawn(description, pose_of(transform), parent)
+    if actor.stream_id:
+        simulation.streams.open(actor.stream_id)
+    return actor
+
+
+def spawn_actor(caller: Caller, description: ActorDescription, transform: Transform) -> ActorRecord:
+    """Put a new actor into the world."""
+    return _record(caller, spawned(caller, description, transform, 0))
+
+
+def spawn_actor_with_parent(
+    caller: Caller,
+    description: ActorDescription,
+    transform: Transform,
+    parent: int,
+    attachment: int = 0,
+    bone: str = "",
+) -> ActorRecord:
+    """Put a new actor into the world, fixed to another. Spring arms are as stiff as the rest."""
+    return _record(caller, spawned(caller, description, transform, parent))
+
+
+def destroy_actor(caller: Caller, actor_id: int) -> bool:
+    """Take an actor out of the world."""
+    simulation = caller.simulation
+    actor = simulation.world.actors.get(actor_id)
+    if actor is None or actor is simulation.world.spectator:
+        raise SimulatorError("unable to destroy actor: not found")
+    if actor.stream_id:
+        simulation.streams.close_stream(actor.stream_id)
+    return simulation.world.destroy(actor_id)
+
+
+def get_actors_by_id(caller: Caller, actor_ids: tuple[int, ...]) -> list[ActorRecord]:
+    """Those of the actors that live."""
+    actors = caller.simulation.world.actors
+    return [_record(caller, actors[actor_id]) for actor_id in actor_ids if actor_id in actors]
+
+
+def get_actor_bounding_box(caller: Caller, actor_id: int) -> BoundingBox:
+    """An actor's box; destroyed actors keep theirs, since the client's TrafficManager may still ask."""
+    actor = caller.simulation.world.remembered(actor_id)
+    if actor is None:
+        raise SimulatorError(f"actor {actor_id}: expected an actor of this server, received an id it never gave")
+    return actor.bounding_box
+
+
+def set_actor_transform(caller: Caller, actor_id: int, transform: Transform) -> None:
+    """Put an actor somewhere."""
+    world = caller.simulation.world
+    actor = world.find(actor_id, Actor)
+    world.place(actor, pose_of(transform))
+    if isinstance(actor, Walker):
+        stand(actor, world.ground)
+
+
+def set_actor_location(caller: Caller, actor_id: int, location: Vector3) -> None:
+    """Put an actor somewhere, its attitude unchanged."""
+    world = caller.simulation.world
+    actor = world.find(actor_id, Actor)
+    before = actor.relative_pose or actor.pose
+    world.place(actor, Pose(location.x, location.y, location.z, before.pitch, before.yaw, before.roll))
+    if isinstance(actor, Walker):
+        stand(actor, world.ground)
+
+
+def set_actor_target_velocity(caller: Caller, actor_id: int, velocity: Vector3) -> None:
+    """Give an actor a velocity."""
+    actor = caller.simulation.world.find(actor_id, Actor)
+    if isinstance(actor, Vehicle):
+        set_velocity(actor, velocity)
+
+
+def set_actor_target_angular_velocity(caller: Caller, actor_id: int, angular_velocity: Vector3) -> None:
+    """Give an actor a turn, degrees a second; a vehicle's wheels decide again at the next tick."""
+    actor = caller.simulation.world.find(actor_id, Actor)
+    actor.angular_velocity = (angular_velocity.x, angular_velocity.y, angular_velocity.z)
+
+
+def enable_actor_constant_velocity(caller: Caller, actor_id: int, velocity: Vector3) -> None:
+    """Hold a vehicle at a velocity in its own frame."""
+    vehicle = caller.simulation.world.find(actor_id, Vehicle)
+    vehicle.constant_velocity = velocity
+    set_velocity(vehicle, local_to_world(vehicle, velocity))
+
+
+def disable_actor_constant_velocity(caller: Caller, actor_id: int) -> None:
+    """Let a vehicle follow its pedals again."""
+    caller.simulation.world.find(actor_id, Vehicle).constant_velocity = None
+
+
+def add_actor_impulse(caller: Caller, actor_id: int, impulse: Vector3) -> None:
+    """Push an actor once, newton seconds."""
+    actor = caller.simulation.world.find(actor_id, Actor)
+    if isinstance(actor, Vehicle):
+        push(actor, impulse)
+
+
+def add_actor_impulse_at_location(caller: Caller, actor_id: int, impulse: Vector3, location: Vector3) -> None:
+    """Push an actor once; where does not matter to it."""
+    add_actor_impulse(caller, actor_id, impulse)
+
+
+def add_actor_force(caller: Caller, actor_id: int, force: Vector3) -> None:
+    """Push an actor with so many newtons during one tick."""
+    seconds = caller.simulation.delta_s
+    add_actor_impulse(caller, actor_id, Vector3(force.x * seconds, force.y * seconds, force.z * seconds))
+
+
+def add_actor_force_at_location(caller: Caller, actor_id: int, force: Vector3, location: Vector3) -> None:
+    """Push an actor during one tick; where does not matter to it."""
+    add_actor_force(caller, actor_id, force)
+
+
+def set_actor_simulate_physics(caller: Caller, actor_id: int, enabled: bool) -> None:
+    """Let an actor move by itself, or only where it is put. Destroyed actors are no error: see `World`, rule 2."""
+    actor = caller.simulation.world.actors.get(actor_id)
+    if isinstance(actor, Vehicle):
+        actor.simulates_physics = enabled
+        if not enabled:
+            actor.speed = 0.0
+
+
+def apply_control_to_vehicle(caller: Caller, actor_id: int, control: VehicleControl) -> None:
+    """Set a vehicle's pedals and wheel."""
+    vehicle = caller.simulation.world.find(actor_id, Vehicle)
+    vehicle.control = control
+    vehicle.ackermann = None
+
+
+def apply_ackermann_control_to_vehicle(caller: Caller, actor_id: int, control: AckermannControl) -> None:
+    """Set a vehicle's wanted speed and steering angle."""
+    caller.simulation.world.find(actor_id, Vehicle).ackermann = control
+
+
+def get_ackermann_controller_settings(caller: Caller, actor_id: int) -> list[float]:
+    """Gains: speed kp ki kd, acceleration kp ki kd. CARLA's defaults; the controller here has its own."""
+    caller.simulation.world.find(actor_id, Vehicle)
+    return [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]
+
+
+def get_physics_control(caller: Caller, actor_id: int) -> VehiclePhysics:
+    """A vehicle's physics as last set."""
+    actor = caller.simulation.world.remembered(actor_id)
+    if not isinstance(actor, Vehicle):
+        actor = caller.simulation.world.find(actor_id, Vehicle)
+    return actor.physics
+
+
+def apply_physics_control(caller: Caller, actor_id: int, physics: VehiclePhysics) -> None:
+    """Set a vehicle's physics."""
+    caller.simulation.world.find(actor_id, Vehicle).physics = physics
+
+
+def get_vehicle_light_state(caller: Caller, actor_id: int) -> LightState:
+    """A vehicle's lamps."""
+    actor = caller.simulation.world.remembered(actor_id)
+    return LightState(actor.light_bits if isinstance(actor, Vehicle) else 0)
+
+
+def set_vehicle_light_state(caller: Caller, actor_id: int, lights: LightState) -> None:
+    """Switch a vehicle's lamps."""
+    caller.simulation.world.find(actor_id, Vehicle).light_bits = lights.bits & 0xFFFFFFFF
+
+
+def get_wheel_steer_angle(caller: Caller, actor_id: int, wheel: int) -> float:
+    """Angle of a wheel in degrees; the rear ones do not steer."""
+    vehicle = caller.simulation.world.find(actor_id, Vehicle)
+    return vehicle.steer_deg if wheel in (0, 1) else 0.0
+
+
+def get_wheel_pitch_angle(caller: Caller, actor_id: int, wheel: int) -> float:
+    """How far a wheel has rolled, degrees."""
+    vehicle = caller.simulation.world.find(actor_id, Vehicle)
+    radius_m = vehicle.physics.wheels[0].radius / 100.0 if vehicle.physics.wheels else 0.35
+    return math.degrees(vehicle.travelled_m / max(radius_m, 0.01)) % 360.0
+
+
+def apply_control_to_walker(caller: Caller, actor_id: int, control: WalkerControl) -> None:
+    """Set where a walker goes."""
+    walker = caller.simulation.world.find(actor_id, Walker)
+    walker.control = control
+    walker.navigated = False
+
+
+CALLS = (
+    spawn_actor,
+    spawn_actor_with_parent,
+    destroy_actor,
+    get_actors_by_id,
+    get_actor_bounding_box,
+    set_actor_transform,
+    set_actor_location,
+    set_actor_target_velocity,
+    set_actor_target_angular_velocity,
+    enable_actor_constant_velocity,
+    disable_actor_constant_velocity,
+    add_actor_impulse,
+    add_actor_impulse_at_location,
+    add_actor_force,
+    add_actor_force_at_location,
+    set_actor_simulate_physics,
+    apply_control_to_vehicle,
+    apply_ackermann_control_to_vehicle,
+    get_ackermann_controller_settings,
+    get_physics_control,
+    apply_physics_control,
+    get_vehicle_light_state,
+    set_vehicle_light_state,
+    get_wheel_steer_angle,
+    get_wheel_pitch_angle,
+    apply_control_to_walker,
+)

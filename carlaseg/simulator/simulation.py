@@ -1,0 +1,189 @@
+"""One running simulation: world, sensors and renderer, and the order of things in a tick.
+
+Sockets are someone else's: messages leave through a `StreamOutlet`. One thread calls everything here. Where faults are
+to be made on purpose, these are the doors: `tick`, the outlet, and `RpcMethods.answer`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from carlaseg.errors import SimulatorError
+from carlaseg.simulator.navigation_mesh import build_navigation_mesh, navigation_file_name
+from carlaseg.simulator.scene import Town, Weather
+from carlaseg.simulator.sensors import CameraRenderer, SensorSuite
+from carlaseg.simulator.world import World
+from carlaseg.wire.stream import WORLD_STREAM_ID, Buffer
+from carlaseg.wire.values import EpisodeSettings, TrafficManagerAddress
+
+logger = logging.getLogger(__name__)
+
+OPENDRIVE_MAP = "OpenDriveMap"
+"""CARLA's name for a map that a client sent as OpenDRIVE text."""
+SUBSCRIPTION_WAIT_S = 1.0
+"""A client that has just asked for a stream's token connects within a millisecond; a dead one must not stop the world."""
+MAX_DELTA_S = 10.0
+
+RendererFactory = Callable[[Town, Weather], CameraRenderer]
+
+
+class StreamOutlet(Protocol):
+    """Where messages go: streams by number, each with any number of subscribers."""
+
+    @property
+    def port(self) -> int: ...  # noqa: D102
+    def has_subscriber(self, stream_id: int) -> bool: ...  # noqa: D102
+    def publish(self, stream_id: int, parts: Sequence[Buffer], may_wait: bool) -> None: ...  # noqa: D102
+    def open(self, stream_id: int) -> None: ...  # noqa: D102
+    def close_stream(self, stream_id: int) -> None: ...  # noqa: D102
+    def expect_subscriber(self, stream_id: int) -> None: ...  # noqa: D102
+    def await_expected(self, timeout_s: float) -> None: ...  # noqa: D102
+
+
+class TownSource(Protocol):
+    """Where towns come from: `carlaseg.simulator.town`, or a small one in tests."""
+
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    def build(self, name: str, opendrive: str | None) -> Town: ...  # noqa: D102
+
+
+class Simulation:
+    """A world that ticks and sends."""
+
+    def __init__(
+        self,
+        towns: TownSource,
+        town_name: str,
+        make_renderer: RendererFactory,
+        streams: StreamOutlet,
+        default_delta_s: float = 0.05,
+    ) -> None:
+        """Build the town and everything in it.
+
+        Args:
+            towns: makes towns by name.
+            town_name: of the first.
+            make_renderer: called for each new town.
+            streams: takes the messages.
+            default_delta_s: time step while the client has set none.
+
+        Raises:
+            SimulatorError: no such town.
+        """
+        self._towns = towns
+        self._make_renderer = make_renderer
+        self._default_delta_s = default_delta_s
+        self._started_s = time.monotonic()
+        self._sent_opendrive: str | None = None
+        self.streams = streams
+        self.settings = EpisodeSettings()
+        self.traffic_managers: dict[int, tuple[TrafficManagerAddress, int]] = {}
+        self.world = World(self._build_town(town_name))
+        self._renderer = make_renderer(self.world.town, self.world.weather)
+        self._begin()
+
+    def _build_town(self, name: str) -> Town:
+        if name == OPENDRIVE_MAP and self._sent_opendrive is not None:
+            return self._towns.build(name, self._sent_opendrive)
+        if name not in self._towns.names():
+            raise SimulatorError(f"Map '{name[:80]}' not found. Maps of this server: {', '.join(self._towns.names())}")
+        return self._towns.build(name, None)
+
+    def _begin(self) -> None:
+        self.sensors = SensorSuite(self.world, self._renderer, self.streams.port)
+        self.streams.open(WORLD_STREAM_ID)
+        town = self.world.town
+        self.navigation_mesh = build_navigation_mesh(town.walk_quads, town.walk_areas)
+        self.navigation_file = navigation_file_name(town.name, self.navigation_mesh) if self.navigation_mesh else ""
+
+    @property
+    def delta_s(self) -> float:
+        """Simulation time of the next tick."""
+        return self.settings.fixed_delta_seconds or self._default_delta_s
+
+    def map_names(self) -> list[str]:
+        """Return the maps a client can load, as CARLA writes them."""
+        return [f"/Game/Carla/Maps/{name}" for name in self._towns.names()]
+
+    def tick(self, asked_for: bool) -> int:
+        """Advance one frame and send everything that belongs to it; return its number.
+
+        Args:
+            asked_for: true when a client asked for this very tick. Only then is it worth waiting for subscribers that
+                are on their way, and for slow ones; a free run waits for nobody.
+        """
+        if asked_for:
+            self.streams.await_expected(SUBSCRIPTION_WAIT_S)
+        self.world.step(self.delta_s)
+        streams, may_wait = self.streams, self.settings.synchronous_mode
+        if streams.has_subscriber(WORLD_STREAM_ID):
+            message = self.world.state_message(time.monotonic() - self._started_s)
+            streams.publish(WORLD_STREAM_ID, (message,), may_wait)
+        for stream_id, parts in self.sensors.measure(streams.has_subscriber, not self.settings.no_rendering_mode):
+            streams.publish(stream_id, parts, may_wait)
+        return self.world.frame
+
+    def apply_settings(self, settings: EpisodeSettings) -> None:
+        """Put settings in force.
+
+        Raises:
+            SimulatorError: a time step that is no time step.
+        """
+        delta_s = settings.fixed_delta_seconds
+        if delta_s is not None and not 0.0 <= delta_s <= MAX_DELTA_S:
+            raise SimulatorError(f"fixed_delta_seconds: expected 0 to {MAX_DELTA_S:g} s, received {delta_s:g}")
+        # CARLA's 0 means a variable time step, which None says more plainly.
+        self.settings = replace(settings, fixed_delta_seconds=delta_s or None)
+
+    def set_weather(self, weather: Weather) -> None:
+        """Change the weather, from the next frame on."""
+        self.world.weather = weather
+        self._renderer.set_weather(weather)
+
+    def keep_opendrive(self, opendrive: str) -> None:
+        """Keep a map that a client sent, for a `load_episode` of OPENDRIVE_MAP."""
+        self._sent_opendrive = opendrive
+
+    def load_episode(self, name: str, reset_settings: bool) -> None:
+        """Start a new episode: in the current town for an empty name, else in the one named.
+
+        Raises:
+            SimulatorError: no such map; the current episode goes on.
+        """
+        wanted = name.rsplit("/", 1)[-1]
+        current = self.world.town
+        same = not wanted or (wanted == current.name and wanted != OPENDRIVE_MAP)
+        town = current if same else self._build_town(wanted)
+        self.sensors.close()
+        for actor in self.world.actors.values():
+            if actor.stream_id:
+                self.streams.close_stream(actor.stream_id)
+        if town is not current:
+            self._renderer.close()
+            self._renderer = self._make_renderer(town, Weather())
+        else:
+            self._renderer.set_weather(Weather())
+        self.world.begin_episode(town)
+        if reset_settings:
+            self.settings = EpisodeSettings()
+        else:
+            kept = self.settings
+            self.settings = EpisodeSettings(
+                synchronous_mode=kept.synchronous_mode, fixed_delta_seconds=kept.fixed_delta_seconds
+            )
+        self._begin()
+
+    def forget_connection(self, connection_id: int) -> None:
+        """Drop the TrafficManagers that a closed connection had announced: the next client would wait for them."""
+        for port, (_, owner) in list(self.traffic_managers.items()):
+            if owner == connection_id:
+                del self.traffic_managers[port]
+
+    def close(self) -> None:
+        """Give back the renderer."""
+        self.sensors.close()
+        self._renderer.close()
