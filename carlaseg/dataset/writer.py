@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE
+from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, read_frames, read_metadata
 from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
@@ -49,12 +49,25 @@ class RecordingWriter:
         metadata: goes into `recording.json`, at once and, with counts and end, when closed.
         scheme: label scheme of the tags; decides the colours.
         colour: also write `seg/`, for people to look at.
+        resume: go on in a folder that is a recording already; its complete frames stay and count.
+
+    Attributes:
+        encode_s: seconds spent encoding so far, all threads together.
+        disk_s: likewise, seconds spent writing files and lines.
 
     Raises:
-        DatasetError: the folder has something in it, or cannot be written.
+        DatasetError: the folder has something in it (or, with `resume`, is no recording), or cannot be written.
     """
 
-    def __init__(self, folder: Path, metadata: RecordingMetadata, scheme: LabelScheme, colour: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        metadata: RecordingMetadata,
+        scheme: LabelScheme,
+        colour: bool = True,
+        *,
+        resume: bool = False,
+    ) -> None:
         self.folder = folder
         self._metadata = metadata
         self._palette_bgr = np.ascontiguousarray(scheme.palette[:, ::-1])
@@ -65,24 +78,36 @@ class RecordingWriter:
         self._last_frame = -1
         self._in_order = True
         self._bytes = 0
+        self.encode_s = 0.0
+        self.disk_s = 0.0
         self._failure: DatasetError | None = None
         self._closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
+            if resume:
+                self._take_over()
+            elif any(folder.iterdir()):
                 raise DatasetError(
                     f"{folder}: expected a new or empty folder for a recording, received one with files in it. "
                     "Nothing was changed.",
                     (("another name", f"--name {folder.name}_2"),),
                 )
             for name in self._folders():
-                (folder / name).mkdir()
+                (folder / name).mkdir(exist_ok=resume)
             self._write_metadata()
             # Unbuffered: a line that was appended is the kernel's, whatever becomes of this process.
             self._lines = (folder / FRAMES_FILE).open("ab", buffering=0)
         except OSError as error:
             raise DatasetError(f"{folder}: expected a folder to record into, received {error.strerror}.") from error
         self._synced_s = time.monotonic()
+
+    def _take_over(self) -> None:
+        """Keep the lines of the frames that exist, and those alone: a half line would swallow the next one."""
+        records = read_frames(self.folder, read_metadata(self.folder))
+        _write_whole(self.folder / FRAMES_FILE, b"".join(record.to_line() for record in records), sync=True)
+        self._frames.update(record.frame for record in records)
+        self._last_frame = max(self._frames, default=-1)
+        self._bytes = sum(file.length for record in records for file in record.files.values())
 
     def _folders(self) -> tuple[str, ...]:
         return (IMAGES, MASKS, COLOURS) if self._colour else (IMAGES, MASKS)
@@ -129,7 +154,10 @@ class RecordingWriter:
         written: list[Path] = []
         try:
             files = {}
-            for folder, content in self._encoded(image, tags):
+            began_s = time.perf_counter()
+            pictures = self._encoded(image, tags)
+            encoded_s = time.perf_counter()
+            for folder, content in pictures:
                 path = self.folder / folder / f"{folder}_{frame:08d}.png"
                 written.append(path)
                 _write_whole(path, content)
@@ -137,6 +165,8 @@ class RecordingWriter:
             record = dataclasses.replace(line, files=files)
             with self._lock:
                 self._append(record)
+                self.encode_s += encoded_s - began_s
+                self.disk_s += time.perf_counter() - encoded_s
         except OSError as error:
             raise self._fail(error, written) from error
         return record
