@@ -7,23 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from panda3d import core
 
 from carlaseg.simulator import bodies
 from carlaseg.simulator.renderer import panda
+from carlaseg.simulator.renderer.decals import ActorDecals
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import MATERIALS
 from carlaseg.simulator.renderer.placement import body_matrix
-from carlaseg.simulator.renderer.static import Palette
-from carlaseg.simulator.scene import MeshPart, Pose, VisibleActor
+from carlaseg.simulator.renderer.shadows import ground_height
+from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, Palette
+from carlaseg.simulator.scene import MeshPart, Pose, Town, VisibleActor
+
+_GROUNDED_M = 0.7
 
 
 @dataclass
 class _Mesh:
-    """One shared look: a coloured GeomNode, and a GeomNode of bare shape for each tag."""
+    """One shared look: a coloured GeomNode, a GeomNode of bare shape for each tag, and all corners (N, 3)."""
 
     color: Any
     shapes: tuple[tuple[int, Any], ...]
+    corners: NDArray[np.float32]
 
 
 @dataclass
@@ -35,7 +41,8 @@ class _Shown:
     shell: Hashable = None
     limbs: Hashable = None
     pose: Pose | None = None
-    color_children: tuple[Any, Any] | None = None
+    decals: tuple[object, ...] | None = None
+    decal_node: Any = None
 
 
 def flat_identity(tag: int, instance: int) -> Any:
@@ -47,8 +54,10 @@ def flat_identity(tag: int, instance: int) -> Any:
 class ActorScene:
     """All actors of the frame that was shown last."""
 
-    def __init__(self, palette: Palette, color_root: Any, id_root: Any) -> None:
+    def __init__(self, town: Town, palette: Palette, color_root: Any, id_root: Any) -> None:
+        self._town = town
         self._palette = palette
+        self._decals = ActorDecals()
         self._meshes: dict[Hashable, _Mesh] = {}
         self._shown: dict[int, _Shown] = {}
         self._color_top, self._id_top = color_root.attachNewNode("actors"), id_root.attachNewNode("actors")
@@ -56,6 +65,7 @@ class ActorScene:
             top.setBin(panda.ACTOR_BIN, 0)
         self._color_top.setAttrib(core.ColorAttrib.makeVertex())
         self._id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
+        self._id_top.setTag(DEPTH_TAG, SOLID)
         self._sun, self._sky = core.DirectionalLight("sun"), core.DirectionalLight("sky")
         self._ambient = core.AmbientLight("ambient")
         self._sun_node = color_root.attachNewNode(self._sun)
@@ -66,6 +76,9 @@ class ActorScene:
 
     def set_light(self, light: Light) -> None:
         """Lights the actors like the town: sun, sky from above, and what the ground throws back."""
+        self._decals.set_light(light)
+        for shown in self._shown.values():
+            shown.decals = None
         sun = light.sun_direction
         self._sun_node.lookAt(core.Point3(*(-float(value) for value in sun)), core.Vec3(0, 0.01, 1))
         base = (light.sky + light.ground) / 2
@@ -105,11 +118,28 @@ class ActorScene:
                 shown.color_node.attachNewNode(mesh.color)
                 for tag, shape in mesh.shapes:
                     shown.id_node.attachNewNode(shape).setAttrib(flat_identity(tag, actor.actor_id))
-        if actor.pose != shown.pose:
+            shown.decals = None
+        if actor.pose != shown.pose or shown.decals is None:
             shown.pose = actor.pose
+            self._lay_decals(actor, shown)
             matrix = body_matrix(actor.pose)
             shown.color_node.setMat(matrix)
             shown.id_node.setMat(matrix)
+
+    def _lay_decals(self, actor: VisibleActor, shown: _Shown) -> None:
+        """Only under actors that stand on the ground: the shadow of one in the air would hang below it."""
+        foot = actor.pose.z - (actor.extent[2] if actor.kind == "pedestrian" else 0.0)
+        grounded = abs(foot - ground_height(self._town, actor.pose.x, -actor.pose.y)) < _GROUNDED_M
+        key = self._decals.key(actor, (shown.shell, shown.limbs)) if grounded else ("in the air",)
+        if key == shown.decals:
+            return
+        shown.decals = key
+        if shown.decal_node is not None:
+            shown.decal_node.removeNode()
+            shown.decal_node = None
+        if grounded:
+            looks = [self._meshes[look].corners for look in (shown.shell, shown.limbs) if look is not None]
+            shown.decal_node = self._decals.attach(shown.color_node, key, actor, np.concatenate(looks))
 
     def _mesh(self, key: Any, build: Any) -> _Mesh:
         mesh = self._meshes.get(key)
@@ -137,4 +167,4 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
             vertices["position"] = part.positions
             node.addGeom(panda.geometry(vertices, part.triangles), palette.id_state("plain", part.two_sided))
         shapes.append((tag, node))
-    return _Mesh(color, tuple(shapes))
+    return _Mesh(color, tuple(shapes), np.concatenate([part.positions for part in parts]))

@@ -12,9 +12,11 @@ from carlaseg.errors import SimulatorError
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.actors import ActorScene
 from carlaseg.simulator.renderer.air import Air
+from carlaseg.simulator.renderer.decals import TownDecals
 from carlaseg.simulator.renderer.depth import decode_depth_m, encode_carla
 from carlaseg.simulator.renderer.lighting import light_of
 from carlaseg.simulator.renderer.passes import Pass, PassKind, Scenes
+from carlaseg.simulator.renderer.signals import SignalLamps
 from carlaseg.simulator.renderer.sky import dome, paint_sky
 from carlaseg.simulator.renderer.static import Palette, StaticScene
 from carlaseg.simulator.scene import CameraSpec, Frame, Pose, Town, Weather
@@ -38,8 +40,10 @@ class Renderer:
             self._color, self._ids, self._sky = (core.NodePath(name) for name in ("color", "ids", "sky"))
             self._palette = Palette()
             # Actors stand before the town in the graph and are drawn first in every pass.
-            self._actors = ActorScene(self._palette, self._color, self._ids)
+            self._actors = ActorScene(town, self._palette, self._color, self._ids)
+            self._signals = SignalLamps(town, self._palette, self._color, self._ids)
             self._static = StaticScene(town, self._palette, self._color, self._ids)
+            self._decals = TownDecals(town, self._color)
             self._scenes = Scenes(self._color, self._ids, self._sky, self._palette.alpha_textures)
             self._weather = weather
             self._light = light_of(weather)
@@ -65,6 +69,7 @@ class Renderer:
         with panda.PROCESS_LOCK:
             self._palette.set_night(self._light.lamps_on)
             self._static.set_light(self._light)
+            self._decals.set_light(self._light)
             self._actors.set_light(self._light)
 
     def set_weather(self, weather: Weather) -> None:
@@ -125,9 +130,9 @@ class Renderer:
     def render(self, views: Sequence[tuple[int, Pose]], frame: Frame) -> dict[int, NDArray[np.uint8]]:
         """Pictures of a frame: for each camera key uint8 (H, W, 4) BGRA, top row first, alpha 255.
 
-        rgb is what it says. semantic has the tag in R, zero in G and B. instance has the tag in R and the low and high byte
-        of the actor id in G and B. depth is CARLA's 24-bit code of planar depth, 1000 m for the sky. Pictures from one
-        pose agree with each other at every pixel.
+        rgb is what it says. semantic has the tag in R, zero in G and B. instance has the tag in R and the low and high
+        byte of the actor id in G and B. depth is CARLA's 24-bit code of planar depth, 1000 m for the sky. Pictures from
+        one pose agree with each other at every pixel.
 
         Args:
             views: camera keys with the poses of this frame; a key at most once.
@@ -142,6 +147,7 @@ class Renderer:
         self.set_weather(frame.weather)
         with panda.PROCESS_LOCK:
             self._actors.show(frame.actors)
+            self._signals.show(frame.traffic_light_states)
             placed = self._place_passes(wanted)
             if placed:
                 self._engine.draw()

@@ -146,7 +146,8 @@ def shade(normals: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     """Sun and sky light that falls on faces with these normals: float32 (N, 3), about 0-1.5."""
     direct = np.clip(normals @ light.sun_direction, 0, None)[:, None] * light.sun
     up = (normals[:, 2:3] + 1) / 2
-    return (direct + up * light.sky + (1 - up) * light.ground).astype(np.float32)
+    strength: NDArray[np.float32] = (direct + up * light.sky + (1 - up) * light.ground).astype(np.float32)
+    return strength
 
 
 def lamp_light(

@@ -1,7 +1,7 @@
 """The table of materials: each name's procedural texture and how it is drawn. NumPy and OpenCV only.
 
-A texture is multiplied with the colours of the geometry, so most are near white and the geometry brings the hue. One
-repeat covers 12 m of a facade (4 by 4 windows), 4 m of ground and 2 m of leaves, hedges and bark.
+A texture is multiplied with the colours of the geometry. Asphalt, paving, kerbs, grass, soil and bricks bring their own hue
+and the geometry a tint; the others are near white and the geometry brings the hue. One repeat covers 12 m of a facade (4 by 4 windows), 4 m of ground and 2 m of leaves, hedges and bark.
 """
 
 from __future__ import annotations
@@ -68,12 +68,13 @@ def _asphalt(rng: np.random.Generator, night: bool) -> Field:
     # A few light and dark stones keep the surface alive close to the camera.
     stones = rng.random((SIZE_PX, SIZE_PX))
     value = np.where(stones > 0.985, value + 0.22, np.where(stones < 0.02, value - 0.2, value))
-    return _tint((240, 240, 243), value.astype(np.float32))
+    return _tint((118, 118, 121), value.astype(np.float32))
 
 
 def _asphalt_junction(rng: np.random.Generator, night: bool) -> Field:
     pixels = _asphalt(rng, night)
-    return pixels * (0.95 + 0.1 * noise(rng, SIZE_PX, (4, 8), 0.7))[..., None]
+    patches: Field = pixels * (0.95 + 0.1 * noise(rng, SIZE_PX, (4, 8), 0.7))[..., None]
+    return patches
 
 
 def _road_paint(rng: np.random.Generator, night: bool) -> Field:
@@ -85,7 +86,7 @@ def _road_paint(rng: np.random.Generator, night: bool) -> Field:
 def _kerb(rng: np.random.Generator, night: bool) -> Field:
     value = 0.86 + 0.14 * noise(rng, SIZE_PX, _OCTAVES) + 0.06 * _grain(rng)
     value[:, :: SIZE_PX // 4] *= 0.68
-    return _tint((245, 244, 240), value)
+    return _tint((196, 194, 188), value)
 
 
 def _paving(rng: np.random.Generator, night: bool) -> Field:
@@ -96,19 +97,21 @@ def _paving(rng: np.random.Generator, night: bool) -> Field:
     for line in range(0, SIZE_PX, slab):
         value[line : line + 2] *= 0.74
         value[:, line : line + 2] *= 0.74
-    return _tint((246, 244, 240), value)
+    return _tint((196, 192, 184), value)
 
 
 def _grass(rng: np.random.Generator, night: bool) -> Field:
-    clumps = noise(rng, SIZE_PX, _OCTAVES, 0.85)
+    # Without coarse octaves, whose repeats would show from above.
+    clumps = noise(rng, SIZE_PX, (16, 32, 64, 128), 0.85)
     blades = cv2.GaussianBlur(_grain(rng), (1, 5), 0)
-    value = 0.62 + 0.5 * clumps + 0.5 * blades
-    dry = np.clip((noise(rng, SIZE_PX, (4, 8, 16), 0.8) - 0.55) * 3, 0, 1)[..., None]
-    return _tint((236, 244, 228), value) * (1 + dry * np.array([0.16, 0.0, -0.1], np.float32))
+    value = 0.55 + 0.62 * clumps + 0.5 * blades
+    dry = np.clip((noise(rng, SIZE_PX, (16, 32), 0.8) - 0.6) * 3, 0, 1)[..., None]
+    green: Field = _tint((128, 158, 80), value) * (1 + dry * np.array([0.2, 0.04, -0.1], np.float32))
+    return green
 
 
 def _soil(rng: np.random.Generator, night: bool) -> Field:
-    return _tint((244, 240, 234), 0.7 + 0.42 * noise(rng, SIZE_PX, _OCTAVES, 0.85) + 0.14 * _grain(rng))
+    return _tint((158, 132, 104), 0.7 + 0.42 * noise(rng, SIZE_PX, _OCTAVES, 0.85) + 0.14 * _grain(rng))
 
 
 def _leaf_field(rng: np.random.Generator) -> Field:
@@ -205,7 +208,8 @@ def _facade(kind: str) -> Painter:
             wall[:, :: SIZE_PX // 4] *= 0.7
         elif kind == "glass":
             wall *= 0.7
-        pixels = _tint((248, 247, 244), wall) * (0.16 if night else 1.0)
+        hue = (206, 140, 118) if kind == "brick" else (248, 247, 244)
+        pixels = _tint(hue, wall) * (0.16 if night else 1.0)
         dim = 0.18 if night else 1.0
         cell = SIZE_PX // 4
         for row in range(4):

@@ -13,7 +13,7 @@ from panda3d import core
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
 from carlaseg.simulator.renderer.placement import camera_matrix
-from carlaseg.simulator.renderer.static import ALPHA_TAG
+from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID
 from carlaseg.simulator.scene import Pose
 
 NEAR_M = 0.2
@@ -34,7 +34,7 @@ class Scenes:
 
 
 def pinhole(height: int, width: int, fov_deg: float, near_m: float, far_m: float) -> Any:
-    """A lens whose pixel (row i, column j) looks through the middle of CARLA's pixel, fx = fy = W / (2 tan(fov / 2))."""
+    """A lens with fx = fy = W / (2 tan(fov / 2)) whose samples lie in the middle of the pixels."""
     lens = core.PerspectiveLens()
     vertical_deg = 2 * degrees(atan(tan(radians(fov_deg) / 2) * height / width))
     lens.setFov(fov_deg, vertical_deg)
@@ -66,8 +66,9 @@ class Pass:
             clear = (SKY_TAG / 255, 0, 0, 1) if kind == "id" else (1, 1, 1, 1)
             self.buffer.output.setClearColor(core.LColor(*clear))
         if kind == "depth":
-            camera.setInitialState(depth_state())
-            camera.setTagStateKey(ALPHA_TAG)
+            # Tag states alone: an initial state would be merged with them, texture by texture.
+            camera.setTagStateKey(DEPTH_TAG)
+            camera.setTagState(SOLID, depth_state())
             for material, alpha_texture in sorted(scenes.alpha_textures.items()):
                 camera.setTagState(material, depth_state(alpha_texture))
         region.setCamera(self._nodes[0])

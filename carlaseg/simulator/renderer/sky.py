@@ -1,4 +1,4 @@
-"""The sky as a picture of all directions above the horizon, and the dome that it is drawn on. NumPy and OpenCV only."""
+"""The sky as a picture of all directions above the horizon, and the dome that it is drawn on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _cloud_field() -> NDArray[np.float32]:
 def paint_sky(light: Light) -> NDArray[np.uint8]:
     """The sky of one light: uint8 (512, 2048, 3) RGB.
 
-    Columns are the azimuth, anticlockwise from east (town frame); rows the elevation, 90 degrees at the top, 0 at the bottom.
+    Columns are the azimuth, anticlockwise from east (town frame); rows the elevation, from 90 degrees down to 0.
     """
     share = (1 - (np.arange(HEIGHT_PX, dtype=np.float32) + 0.5) / HEIGHT_PX)[:, None]
     gradient = (1 - share) ** 3.2
@@ -57,7 +57,13 @@ def paint_sky(light: Light) -> NDArray[np.uint8]:
     if light.night > 0.5 and light.cloud_cover < 0.6:
         stars = np.random.default_rng(11).random((HEIGHT_PX, WIDTH_PX)) > 0.9993
         pixels[stars] += 90 * (light.night - 0.5) * 2 * (1 - light.cloud_cover)
-    return np.clip(cv2.GaussianBlur(pixels, (3, 1), 0), 0, 255).astype(np.uint8)
+    if light.fog_per_m > 0:
+        # The air is thick for some 60 m up: a level ray stays in it for long, an upright one leaves it soon.
+        length_m = np.minimum(60.0 / np.sin(np.maximum(elevation, 0.004)), 2000.0)
+        clear = np.exp(-light.fog_per_m * length_m)[..., None].astype(np.float32)
+        pixels = pixels * clear + light.fog_rgb * (1 - clear)
+    painted: NDArray[np.uint8] = np.clip(pixels, 0, 255).astype(np.uint8)
+    return painted
 
 
 def dome() -> tuple[NDArray[np.void], NDArray[np.int32]]:

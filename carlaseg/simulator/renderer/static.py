@@ -1,4 +1,4 @@
-"""The town itself in Panda3D: a coloured mesh and a mesh of ids, cut into the same tiles and drawn in the same order."""
+"""The town itself in Panda3D: a coloured mesh and a mesh of ids, cut into the same tiles, drawn in the same order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from carlaseg.simulator.renderer.tiles import TILE_M, Batch, cut_into_tiles
 from carlaseg.simulator.scene import Town
 
 SMALL_PROP_RANGE_M = 170.0
-# Key of the tag by which the depth pass finds what it must test for alpha.
-ALPHA_TAG = "alpha"
+# Key of the tag by which the depth pass knows how to draw a node: SOLID, or the name of an alpha-tested material.
+DEPTH_TAG, SOLID = "depth", "solid"
 
 
 class Palette:
@@ -120,7 +120,12 @@ class StaticScene:
         strength *= (1 - np.float32(0.45) * light.wetness * self._soaks)[:, None]
         unshaded = (self._glows == 2) | ((self._glows == 1) & light.lamps_on)
         strength[unshaded] = 1.0
-        colors = np.clip(self._albedo * strength, 0, 255).astype(np.uint8)
+        albedo = self._albedo
+        if light.lamps_on:
+            # Lit windows keep their own colour: by night the wall's tint is all but gone.
+            albedo = albedo.copy()
+            albedo[self._glows == 1] = 0.3 * albedo[self._glows == 1] + 0.7 * 255
+        colors = np.clip(albedo * strength, 0, 255).astype(np.uint8)
         for index, (node, geom, vertices) in enumerate(self._baked):
             vertices["color"][:, :3] = colors[self._slices[index] : self._slices[index + 1]]
             panda.rewrite_vertices(node, geom, vertices)
@@ -162,10 +167,11 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
         offsets = np.cumsum([0] + [len(b.positions) for b in run])
         triangles = np.concatenate([b.triangles + offset for b, offset in zip(run, offsets[:-1], strict=True)])
         node = core.GeomNode("ids")
-        node.addGeom(panda.geometry(vertices, triangles), palette.id_state(first.material, first.two_sided))
+        node.addGeom(panda.geometry(vertices, triangles))
         attached = parent.attachNewNode(node)
-        if alpha:
-            attached.setTag(ALPHA_TAG, first.material)
+        # On the node, not on the geom: the depth pass replaces it by the node's tag.
+        attached.setState(palette.id_state(first.material, first.two_sided))
+        attached.setTag(DEPTH_TAG, first.material if alpha else SOLID)
         start = end
 
 

@@ -60,7 +60,7 @@ def cut_into_tiles(parts: Iterable[MeshPart], tile_m: float = TILE_M) -> list[Ba
         if len(part.triangles):
             material = part.material if part.material in MATERIALS else "plain"
             groups.setdefault((material, part.small, part.two_sided), []).append(part)
-    batches = []
+    batches: list[Batch] = []
     for (material, small, two_sided), members in groups.items():
         batches.extend(_cut_group(material, small, two_sided, members, tile_m))
     batches.sort(key=lambda b: (b.tile, b.small, MATERIALS[b.material].alpha, ranks[b.material], b.two_sided))

@@ -1,0 +1,114 @@
+"""Shadows and pools of light in Panda3D: blended over the ground after everything solid, in colours only."""
+
+from __future__ import annotations
+
+from math import cos, degrees, radians, sin
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from panda3d import core
+
+from carlaseg.simulator.renderer import panda, shadows
+from carlaseg.simulator.renderer.lighting import Light
+from carlaseg.simulator.scene import Town, VisibleActor
+
+_LIFT_M = 0.03
+# A shadow is made again when the sun has turned this far around the actor.
+_TURN_STEP_DEG = 5
+
+
+def _decal(parent: Any, mesh: shadows.Mesh, sort: int) -> Any:
+    node = core.GeomNode("decal")
+    node.addGeom(panda.geometry(*mesh))
+    attached = parent.attachNewNode(node, sort)
+    attached.setBin(panda.DECAL_BIN, 0, 10)
+    attached.setAttrib(core.ColorAttrib.makeVertex())
+    attached.setTransparency(core.TransparencyAttrib.MAlpha)
+    attached.setDepthWrite(False)
+    attached.setTwoSided(True)
+    attached.setLightOff(10)
+    return attached
+
+
+class TownDecals:
+    """Shadows of buildings and trees by day, pools under street lamps by night."""
+
+    def __init__(self, town: Town, color_root: Any) -> None:
+        self._town = town
+        self._top = color_root.attachNewNode("decals")
+        self._casters: list[tuple[NDArray[np.float32], float]] | None = None
+
+    def set_light(self, light: Light) -> None:
+        """Lays out the decals of this light."""
+        self._top.getChildren().detach()
+        if light.lamps_on:
+            mesh = shadows.lamp_pools(self._town)
+        else:
+            if self._casters is None:
+                self._casters = shadows.casters(self._town)
+            mesh = shadows.town_shadow(self._town, self._casters, light)
+        if mesh is not None:
+            _decal(self._top, mesh, 0)
+
+
+class ActorDecals:
+    """Meshes of the shadow and the headlights of each look, made when first needed."""
+
+    def __init__(self) -> None:
+        self._light: Light | None = None
+        self._made: dict[tuple[object, ...], tuple[shadows.Mesh, ...]] = {}
+
+    def set_light(self, light: Light) -> None:
+        """Forgets the shadows of the light before."""
+        self._light = light
+        self._made.clear()
+
+    def key(self, actor: VisibleActor, look: object) -> tuple[object, ...]:
+        """Changes when the decals of an actor must be made again."""
+        light = self._light
+        if light is None:
+            return ()
+        turned = round((degrees(np.arctan2(*light.sun_direction[1::-1])) + actor.pose.yaw) / _TURN_STEP_DEG)
+        beams = light.lamps_on and bool(actor.light_state & 6)
+        return (look, turned % (360 // _TURN_STEP_DEG), beams)
+
+    def attach(self, parent: Any, key: tuple[object, ...], actor: VisibleActor, points: NDArray[np.float32]) -> Any:
+        """Puts the decals under the actor's node.
+
+        Args:
+            parent: the actor's node in the scene of colours.
+            key: from `key`.
+            actor: whose decals.
+            points: float32 (N, 3), the look's corners in the actor's frame.
+        """
+        top = parent.attachNewNode("decals")
+        light = self._light
+        if light is None:
+            return top
+        foot = -actor.extent[2] if actor.kind == "pedestrian" else 0.0
+        if key not in self._made:
+            self._made[key] = self._make(light, key, actor, points, foot)
+        for mesh in self._made[key]:
+            _decal(top, mesh, 0)
+        return top
+
+    def _make(
+        self, light: Light, key: tuple[object, ...], actor: VisibleActor, points: NDArray[np.float32], foot: float
+    ) -> tuple[shadows.Mesh, ...]:
+        standing = points - np.array([0, 0, foot], np.float32)
+        z = foot + _LIFT_M
+        size = min(actor.extent[0], actor.extent[1])
+        ambient = 0.30 if light.lamps_on else 0.42
+        contact = shadows.outline(standing[standing[:, 2] < actor.extent[2]], np.zeros(2))
+        meshes = [shadows.soft_polygon(contact, z, (0, 0, 0), ambient, min(0.6 * size, 0.5))]
+        if not light.lamps_on and shadows.darkness_of(light) > 0.04:
+            # The sun as the actor sees it: the town turned back by the actor's heading.
+            turn = radians(float(key[1]) * _TURN_STEP_DEG)  # type: ignore[arg-type]
+            length = float(np.hypot(*shadows.slope_of(light)))
+            slope = -length * np.array([cos(turn), sin(turn)])
+            cast = shadows.outline(standing, slope)
+            meshes.append(shadows.soft_polygon(cast, z + 0.005, (0, 0, 0), shadows.darkness_of(light), 0.06))
+        if key[2]:
+            meshes.append(shadows.headlight_beam(actor.extent[0], 0.8 * actor.extent[1]))
+        return tuple(mesh for mesh in meshes if len(mesh[1]))
