@@ -91,19 +91,6 @@ class Drive:
         self.first_simulator_frame = int(snapshot.frame)
         self._began_at_s = float(snapshot.timestamp.elapsed_seconds)
 
-    @property
-    def warmup(self) -> int:
-        """Ticks before slot 0; one at least, so that every sensor has delivered once."""
-        return max(1, self._config.warmup)
-
-    def tick_of_slot(self, slot: int) -> int:
-        """The tick at which a slot is due."""
-        return self.warmup + 1 + slot * self._config.every
-
-    def slot_of_tick(self, tick: int) -> int:
-        """The slot that a saved tick filled."""
-        return (tick - self.warmup - 1) // self._config.every
-
     def begin(self, first_slot: int, keep_going: Callable[[], bool]) -> Mapping[str, SensorFrame] | None:
         """Drive up to just before a slot: unseen while it is far, then with the sensors warming up.
 
@@ -117,12 +104,13 @@ class Drive:
         Raises:
             SimulatorError: a sensor does not deliver, or the server does not answer.
         """
-        while keep_going() and self.tick_count < self.tick_of_slot(first_slot) - 1 - self.warmup:
+        last_before = tick_of_slot(self._config, first_slot) - 1
+        while keep_going() and self.tick_count < last_before - warmup_ticks(self._config):
             self._tick()
         self.rig.listen()
         seen: Mapping[str, SensorFrame] | None = None
         drops = 0
-        while keep_going() and (self.tick_count < self.tick_of_slot(first_slot) - 1 or seen is None):
+        while keep_going() and (self.tick_count < last_before or seen is None):
             frame = self._tick()
             try:
                 with self._watch.stage("wait"):
@@ -147,7 +135,7 @@ class Drive:
         """
         while keep_going():
             simulator_frame = self._tick()
-            if self.tick_count < self.tick_of_slot(slot):
+            if self.tick_count < tick_of_slot(self._config, slot):
                 continue
             try:
                 with self._watch.stage("wait"):
@@ -212,6 +200,21 @@ class Drive:
             return LaneFollower(self.ego, walk)
         self._session.before_leaving(lambda: self.ego.set_autopilot(False, traffic.port))
         return Autopilot(self.ego, traffic.port)
+
+
+def warmup_ticks(config: RecordConfig) -> int:
+    """Ticks before slot 0; one at least, so that every sensor has delivered once."""
+    return max(1, config.warmup)
+
+
+def tick_of_slot(config: RecordConfig, slot: int) -> int:
+    """The tick of the drive at which a slot is due."""
+    return warmup_ticks(config) + 1 + slot * config.every
+
+
+def slot_of_tick(config: RecordConfig, tick: int) -> int:
+    """The slot that a saved tick filled."""
+    return (tick - warmup_ticks(config) - 1) // config.every
 
 
 def weather_preset(carla: Any, name: str) -> Any:

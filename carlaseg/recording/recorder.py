@@ -5,36 +5,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import cv2
 
 from carlaseg import __version__
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.dataset import open_dataset
+from carlaseg.dataset.contact_sheet import contact_sheet
 from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.writer import RecordingWriter
-from carlaseg.errors import CarlasegError, DatasetError, SimulatorError
+from carlaseg.errors import CarlasegError, SimulatorError
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
 from carlaseg.recording import pictures
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
+from carlaseg.recording.estimate import bytes_text, estimate
+from carlaseg.recording.place import Place, find_place
 from carlaseg.recording.preview import Preview
 from carlaseg.recording.session import Session
 from carlaseg.recording.stopwatch import Stopwatch
 from carlaseg.recording.streams import SensorFrame
 from carlaseg.recording.writer import BackgroundWriter
 
-FEWEST_TICKS_FOR_AN_ESTIMATE = 5
-LARGEST_FRACTION_OF_FREE_DISK = 0.98
 CONTACT_SHEET_FRAMES = 12
 
 
@@ -49,8 +47,8 @@ class RecordResult:
         byte_count: of its pictures.
         elapsed_s: from the first saved tick to the last file written.
         frames_per_s: saved in that time.
-        stage_s: seconds by stage: "simulator", "wait" and "held back" follow one another on the main thread, "convert"
-            and "write" are the background threads' own.
+        stage_s: seconds by stage: "simulator", "wait" and "held back" follow one another on the main thread, "convert",
+            "encode" and "disk" are the background threads' own.
     """
 
     folder: Path
@@ -68,7 +66,7 @@ def record_command(config: RecordConfig) -> int:
     if config.json:
         result(json.dumps(dataclasses.asdict(outcome), default=str))
         return 0
-    size = _megabytes(outcome.byte_count)
+    size = bytes_text(outcome.byte_count)
     say(
         "done",
         f"{outcome.frames} complete frames in {duration(outcome.elapsed_s)}, {outcome.frames_per_s:.1f} frames/s, "
@@ -93,27 +91,35 @@ def record(config: RecordConfig) -> RecordResult:
     ending: CarlasegError | None = None
     with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
-        folder = _new_folder(config, session.town)
+        place = find_place(config, session.town, session.server_version)
+        slots = place.missing_slots(config)
+        if not slots:
+            return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
         drive = Drive(session, config, watch)
-        _say_header(config, session, drive, label_scheme, folder)
-        seen = drive.begin(0, lambda: not stop.requested)
+        _say_header(config, session, drive, label_scheme, place)
+        seen = drive.begin(slots[0], lambda: not stop.requested)
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
-        _say_plan(config, drive, seen, watch, folder)
+        _say_plan(
+            config, len(slots), place.folder, seen, sum(watch.seconds.values()) / drive.tick_count, drive.tick_count
+        )
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
-        writer = RecordingWriter(folder, metadata, label_scheme, config.colour)
+        writer = RecordingWriter(place.folder, metadata, label_scheme, config.colour, resume=place.exists)
         began_s = time.monotonic()
         try:
-            _record_frames(config, drive, writer, preview, watch, stop)
+            _record_frames(config, slots, drive, writer, preview, watch, stop)
         except CarlasegError as error:
             ending = error
         finally:
             counts = _counts(drive)
             writer.close(counts)
         elapsed_s = time.monotonic() - began_s
+        watch.add("encode", writer.encode_s)
+        watch.add("disk", writer.disk_s)
+    folder = place.folder
     counts |= {"frames": writer.frames_written}
     if writer.frames_written:
         _finish_folder(folder, metadata, counts, config)
@@ -125,7 +131,7 @@ def record(config: RecordConfig) -> RecordResult:
         dropped=len(drive.dropped),
         byte_count=writer.bytes_written,
         elapsed_s=elapsed_s,
-        frames_per_s=writer.frames_written / elapsed_s,
+        frames_per_s=(writer.frames_written - len(place.saved_ticks)) / elapsed_s,
         stage_s=watch.seconds,
     )
 
@@ -169,18 +175,10 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
     return stack.enter_context(session)
 
 
-def _new_folder(config: RecordConfig, town: str) -> Path:
-    name = config.name or f"{town}_{config.weather}_seed{config.seed:04d}"
-    folder = (config.output / name).absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError(
-            f"{folder}: expected a folder that does not exist yet, received one with files in it. Nothing was changed.",
-            (
-                ("another drive", f"carlaseg record --seed {config.seed + 1} ..."),
-                ("another name", f"carlaseg record --name {name}_2 ..."),
-            ),
-        )
-    return folder
+def _nothing_to_do(place: Place) -> RecordResult:
+    say("note", "the recording is complete already; nothing was done. For more of this drive raise --frames.")
+    byte_count = sum(path.stat().st_size for path in place.folder.glob("*/*.png"))
+    return RecordResult(place.folder, len(place.saved_ticks), 0, byte_count, 0.0, 0.0, {})
 
 
 def _label_scheme(session: Session) -> LabelScheme:
@@ -198,7 +196,7 @@ def _label_scheme(session: Session) -> LabelScheme:
     return by_table
 
 
-def _say_header(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme, folder: Path) -> None:
+def _say_header(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme, place: Place) -> None:
     embedded = config.simulator == "embedded"
     where = (
         "embedded, a stand-in for CARLA"
@@ -215,53 +213,25 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
     if session.found_synchronous:
         say("note", "the server was in synchronous mode already: is another client ticking it?")
-    say("out", str(folder))
+    say("out", str(place.folder))
+    if place.exists:
+        count = len(place.saved_ticks)
+        say("resume", f"{count} frames are there; the drive is driven again, unseen, up to the first one missing")
 
 
 def _say_plan(
-    config: RecordConfig, drive: Drive, seen: Mapping[str, SensorFrame], watch: Stopwatch, folder: Path
+    config: RecordConfig, frames: int, folder: Path, seen: Mapping[str, SensorFrame], tick_s: float, ticks: int
 ) -> None:
-    """Say how much and how long, from the warm-up.
-
-    Raises:
-        DatasetError: it would not fit on the disk.
-    """
-    frame_bytes, encode_s = _probe(config, seen)
-    needed = frame_bytes * config.frames
-    home = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(home).free
-    how_long = ""
-    if drive.tick_count >= FEWEST_TICKS_FOR_AN_ESTIMATE:
-        tick_s = sum(watch.seconds.values()) / drive.tick_count
-        frame_s = max(tick_s * config.every, encode_s / config.writers)
-        how_long = f"    ~{duration(frame_s * config.frames)} (from {drive.tick_count} warm-up ticks)"
+    cost = estimate(config, frames, folder, seen, tick_s, ticks)
+    how_long = f"    ~{duration(cost.seconds)} (from {ticks} ticks)" if cost.seconds is not None else ""
     every = "every tick" if config.every == 1 else f"one tick in {config.every}"
-    say(
-        "plan",
-        f"{config.frames} frames, {every} at {config.fps:g} Hz    "
-        f"~{_megabytes(needed)} of {_megabytes(free)} free{how_long}",
-    )
-    if needed > free * LARGEST_FRACTION_OF_FREE_DISK:
-        raise DatasetError(
-            f"{home}: expected about {_megabytes(needed)} free for {config.frames} frames, received "
-            f"{_megabytes(free)}. Nothing was written.",
-            (("elsewhere", "carlaseg record --output /another/disk ..."), ("fewer", "carlaseg record --frames ...")),
-        )
-
-
-def _probe(config: RecordConfig, seen: Mapping[str, SensorFrame]) -> tuple[int, float]:
-    """Bytes and encoding seconds of one frame, from a warm-up picture."""
-    began_s = time.perf_counter()
-    ids = pictures.tags(seen["semantic"].data, config.size)
-    arrays: list[Any] = [pictures.rgb(seen["rgb"].data, config.size), ids]
-    total = sum(len(cv2.imencode(".png", array)[1]) for array in arrays)
-    # Colours compress to little more than the ids they stand for.
-    total += len(cv2.imencode(".png", ids)[1]) * 2 if config.colour else 0
-    return total, time.perf_counter() - began_s
+    size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
+    say("plan", f"{frames} frames, {every} at {config.fps:g} Hz    {size}{how_long}")
 
 
 def _record_frames(
     config: RecordConfig,
+    slots: Sequence[int],
     drive: Drive,
     writer: RecordingWriter,
     preview: Preview,
@@ -272,14 +242,13 @@ def _record_frames(
         with watch.stage("convert"):
             image = pictures.rgb(frame.sensors["rgb"].data, config.size)
             tags = pictures.tags(frame.sensors["semantic"].data, config.size)
-        with watch.stage("write"):
-            writer.write_frame(frame.line.frame, image, tags, frame.line)
+        writer.write_frame(frame.line.frame, image, tags, frame.line)
 
     with (
-        Progress("record", config.frames, "frames") as progress,
+        Progress("record", config.frames, "frames", start=config.frames - len(slots)) as progress,
         BackgroundWriter(write, config.writers, config.queue) as background,
     ):
-        for slot in range(config.frames):
+        for slot in slots:
             frame = drive.next_frame(slot, lambda: not stop.requested)
             if frame is None:
                 break
@@ -327,6 +296,9 @@ def _counts(drive: Drive) -> dict[str, int]:
 def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, int], config: RecordConfig) -> None:
     try:
         write_card(folder, metadata, counts, command_words(config))
+        samples = open_dataset(folder).samples
+        step = max(1, len(samples) // CONTACT_SHEET_FRAMES)
+        contact_sheet(samples[::step][:CONTACT_SHEET_FRAMES], folder / CONTACT_SHEET_FILE)
     except OSError as error:
         # The frames are what matters; a full disk has no room for the words about them.
         say("note", f"{folder}: no README.md or contact sheet: {error.strerror}")
@@ -343,17 +315,10 @@ def _unfinished(
     """The error that ends an unfinished recording: what happened, what is safe, what to type."""
     safe = f"{frames} complete frames are safe in {folder}"
     left = "; ".join(left_behind) if left_behind else "0 actors left behind; world settings restored"
+    again = ("go on with it", shlex.join(command_words(config)))
     if ending is None:
-        return stop.interrupted(
-            f"recording: stopped on request. {safe}; {left}.", ("check them", f"carlaseg verify {folder}")
-        )
+        return stop.interrupted(f"recording: stopped on request. {safe}; {left}.", again)
     said = ending.message if str(folder) in ending.message else f"{ending.message} {safe}"
-    error = type(ending)(f"{said.rstrip('.')}; {left}.", ending.next_steps)
+    error = type(ending)(f"{said.rstrip('.')}; {left}.", (*ending.next_steps, again))
     error.__cause__ = ending
     return error
-
-
-def _megabytes(count: float) -> str:
-    if count >= 1e9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.1f} MB"

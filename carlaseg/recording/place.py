@@ -1,0 +1,73 @@
+"""Which folder a recording goes to, and what is in it already: nothing, a part of the same recording, or all of it.
+
+One rule: the same command again goes on where it ended, and never anything else. A folder with other contents, or
+with a recording of other settings, is refused; nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from carlaseg.config import RecordConfig, to_json
+from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
+from carlaseg.errors import DatasetError
+from carlaseg.recording.drive import slot_of_tick
+
+FREE_TO_CHANGE = frozenset(
+    {"frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "preview", "json"}
+)
+"""Settings that may differ when a recording is gone on with: they do not change what a frame shows."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A recording folder.
+
+    Attributes:
+        folder: absolute.
+        saved_ticks: file numbers of the frames that are in it already.
+        exists: whether there is a recording to go on with.
+    """
+
+    folder: Path
+    saved_ticks: frozenset[int]
+    exists: bool
+
+    def missing_slots(self, config: RecordConfig) -> list[int]:
+        """The slots still to be filled, in order, until the recording has all its frames."""
+        filled = {slot_of_tick(config, tick) for tick in self.saved_ticks}
+        free: Iterator[int] = (slot for slot in count() if slot not in filled)
+        return [next(free) for _ in range(config.frames - len(self.saved_ticks))]
+
+
+def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
+    """The folder for a recording, TOWN_WEATHER_seedNNNN unless it was named.
+
+    Raises:
+        DatasetError: there is something else in it.
+    """
+    name = config.name or f"{town}_{config.weather}_seed{config.seed:04d}"
+    folder = (config.output / name).absolute()
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return Place(folder, frozenset(), exists=False)
+    another = ("another name", f"carlaseg record --name {name}_2 ...")
+    if not is_recording(folder):
+        raise DatasetError(
+            f"{folder}: expected a new folder or a recording to go on with, received something else. "
+            "Nothing was changed.",
+            (another,),
+        )
+    earlier = read_metadata(folder)
+    facts = {**to_json(config), "town": town, "server_version": server_version}
+    recorded = {**earlier.configuration, "town": earlier.town, "server_version": earlier.server_version}
+    for key in sorted(facts.keys() - FREE_TO_CHANGE):
+        if facts[key] != recorded.get(key):
+            raise DatasetError(
+                f"{folder}: expected a recording of the same settings to go on with, received one with "
+                f"{key} {recorded.get(key)} instead of {facts[key]}. Nothing was changed.",
+                (another, ("another drive", f"carlaseg record --seed {config.seed + 1} ...")),
+            )
+    return Place(folder, frozenset(record.frame for record in read_frames(folder, earlier)), exists=True)
