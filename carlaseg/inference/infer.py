@@ -7,7 +7,6 @@ the main thread, and memory is bounded by a few frames on each side.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
+from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import ModelCard, RunFolder, load_model
 from carlaseg.config import InferConfig, to_json
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
@@ -109,7 +109,7 @@ def infer(config: InferConfig) -> InferResult:
     write_json(folder / "config.json", to_json(config) | {"run": str(run.path)})
     say("out", str(folder.absolute()))
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_backend()
     began_s = time.perf_counter()
     predict = KerasPredictor(load_model(run, config.checkpoint))
     load_s = time.perf_counter() - began_s
