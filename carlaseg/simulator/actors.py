@@ -123,10 +123,10 @@ class Vehicle(Visible):
         light_bits: lamps.
     """
 
-    control: VehicleControl = VehicleControl()
+    control: VehicleControl = field(default_factory=VehicleControl)
     ackermann: AckermannControl | None = None
     speed: float = 0.0
-    physics: VehiclePhysics = VehiclePhysics()
+    physics: VehiclePhysics = field(default_factory=VehiclePhysics)
     simulates_physics: bool = True
     constant_velocity: Vector3 | None = None
     sticky_control: bool = True
@@ -157,7 +157,7 @@ class Vehicle(Visible):
 class Walker(Visible):
     """A pedestrian: goes where its control says, or where the client's navigation puts it."""
 
-    control: WalkerControl = WalkerControl()
+    control: WalkerControl = field(default_factory=WalkerControl)
     navigated: bool = False
 
 

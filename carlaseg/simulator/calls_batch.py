@@ -8,7 +8,7 @@ from typing import Any
 
 from carlaseg.errors import CarlasegError
 from carlaseg.simulator import calls_actors, calls_traffic
-from carlaseg.simulator.actors import Walker
+from carlaseg.simulator.actors import Actor, Walker
 from carlaseg.simulator.calls_session import Caller
 from carlaseg.simulator.walkers import follow_navigation
 from carlaseg.wire import commands
@@ -64,7 +64,7 @@ def _walker_state(caller: Caller, command: commands.ApplyWalkerState) -> None:
 
 def _nothing(caller: Caller, command: Any) -> None:
     """For what this world has no part that could change; the actor must exist all the same."""
-    caller.simulation.world.find(command.actor_id, calls_actors.Actor)
+    caller.simulation.world.find(command.actor_id, Actor)
 
 
 def _with(function: Callable[..., object], *fields: str) -> Callable[[Caller, Any], object]:

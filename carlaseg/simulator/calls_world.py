@@ -6,11 +6,11 @@ import functools
 from dataclasses import astuple
 
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator.actors import Vehicle
 from carlaseg.simulator.blueprints import LIBRARY
 from carlaseg.simulator.calls_session import Caller
 from carlaseg.simulator.poses import transform_of
 from carlaseg.simulator.scene import LevelBox, Weather
-from carlaseg.simulator.vehicles import Vehicle
 from carlaseg.wire.rpc import Packed, pack
 from carlaseg.wire.structs import to_wire
 from carlaseg.wire.values import (
@@ -68,7 +68,7 @@ def _box(box: LevelBox) -> BoundingBox:
     return BoundingBox(transform.location, Vector3(*box.extent), transform.rotation)
 
 
-def get_all_level_BBs(caller: Caller, tag: int) -> list[BoundingBox]:  # noqa: N802 - CARLA's name
+def get_all_level_BBs(caller: Caller, tag: int) -> list[BoundingBox]:
     """Bounding boxes of the town's static things of one semantic tag."""
     return [_box(box) for box in caller.simulation.world.town.level_boxes if tag in (ANY_TAG, box.tag)]
 

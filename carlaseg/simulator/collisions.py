@@ -12,7 +12,7 @@ from carlaseg.simulator.poses import footprint, overlaps
 from carlaseg.simulator.world import World
 
 SOLID_TAGS = (3, 4, 5, 28)
-"""Building, wall, fence, guard rail: static things whose box is filled. A tree's or a lamp's box hangs over the road."""
+"""Building, wall, fence, guard rail: static things that fill their box; a tree's or a lamp's hangs over the road."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from carlaseg.config import SimulateConfig
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.scene import Town, Weather
-from carlaseg.simulator.server import HOST, RpcServer, listen
 from carlaseg.simulator.sensors import CameraRenderer
+from carlaseg.simulator.server import HOST, RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
 from carlaseg.simulator.stream_server import StreamServer
 
@@ -84,7 +84,7 @@ def simulate(config: SimulateConfig) -> None:
         simulation.close()
 
 
-def simulate_command(config: Any) -> int:
+def simulate_command(config: SimulateConfig) -> int:
     """Run `simulate` for the command line and return its exit code: being told to stop is success."""
     simulate(config)
     return 0
@@ -94,7 +94,7 @@ def _stop_at_end_of_input(server: RpcServer) -> None:
     """A parent that dies, however it dies, closes its end of the pipe: then stop."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read1(4096):
+        while os.read(0, 4096):
             continue
         server.stop()
 

@@ -14,11 +14,12 @@ class Elevation:
         grid = town.road_height_grid
         self._cell_m = town.road_height_cell_m
         self._x_min, self._y_min_town = town.bounds_town[0], town.bounds_town[1]
-        self._rows, self._columns = grid.shape
+        self._rows: int = grid.shape[0]
+        self._columns: int = grid.shape[1]
         # Lists of floats: a vehicle asks three times a tick, and plain numbers are read several times faster.
         self._heights: list[list[float]] = grid.tolist()
         self.is_flat = bool(grid.size == 0 or float(grid.max()) - float(grid.min()) < 1e-4)
-        self._level = float(grid.flat[0]) if grid.size else 0.0
+        self._level: float = float(grid.flat[0]) if grid.size else 0.0
 
     def height(self, x: float, y: float) -> float:
         """Return the ground's height in metres at (x, y), interpolated; outside the town that of its edge."""

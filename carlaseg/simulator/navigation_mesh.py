@@ -59,8 +59,8 @@ def build_navigation_mesh(quads: NDArray[np.float32], areas: NDArray[np.uint8]) 
     Raises:
         SimulatorError: more corners than a tile can number.
     """
-    quads, areas = _wound(np.asarray(quads, np.float64).reshape(-1, 4, 3), np.asarray(areas, np.uint8))
-    corners, index = _welded(quads)
+    wound, areas = _wound(np.asarray(quads, np.float64).reshape(-1, 4, 3), np.asarray(areas, np.uint8))
+    corners, index = _welded(wound)
     whole = np.array([len(set(row)) == 4 for row in index.tolist()], bool) if len(index) else np.zeros(0, bool)
     index, areas = index[whole], areas[whole]
     if not len(index):

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 OPENDRIVE_MAP = "OpenDriveMap"
 """CARLA's name for a map that a client sent as OpenDRIVE text."""
 SUBSCRIPTION_WAIT_S = 1.0
-"""A client that has just asked for a stream's token connects within a millisecond; a dead one must not stop the world."""
+"""A client that has just asked for a stream's token connects within a millisecond; a dead one must not stop us."""
 MAX_DELTA_S = 10.0
 
 RendererFactory = Callable[[Town, Weather], CameraRenderer]

@@ -182,7 +182,7 @@ class StreamServer:
             self._expected[stream_id] = max(self._expected.get(stream_id, 0), accepted) + 1
 
     def await_expected(self, timeout_s: float) -> None:
-        """Wait until everyone noted by `expect_subscriber` has connected; who has not by then is not waited for again."""
+        """Wait until everyone noted by `expect_subscriber` has connected, once and no longer than this."""
         if not self._expected:
             return
         with self._arrived:

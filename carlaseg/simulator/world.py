@@ -17,14 +17,14 @@ from carlaseg.errors import SimulatorError
 from carlaseg.simulator import blueprints
 from carlaseg.simulator.actors import Actor, Sensor, TrafficLight, Vehicle, Visible, Walker
 from carlaseg.simulator.elevation import Elevation
-from carlaseg.simulator.poses import compose, footprint, normalize_deg, overlaps
+from carlaseg.simulator.poses import compose, footprint, normalize_deg, overlaps, transform_of
 from carlaseg.simulator.scene import Frame, Pose, Town, Weather
 from carlaseg.simulator.traffic_lights import TrafficLights
 from carlaseg.simulator.vehicles import reported_control, step_vehicle
 from carlaseg.simulator.walkers import stand, step_walker
 from carlaseg.wire import episode_state
 from carlaseg.wire.stream import WORLD_STREAM_ID
-from carlaseg.wire.values import ActorDescription, AttributeValue, MapDescription
+from carlaseg.wire.values import ActorDescription, AttributeType, AttributeValue, MapDescription
 
 A = TypeVar("A", bound=Actor)
 
@@ -68,7 +68,7 @@ class World:
             TrafficLight(
                 actor_id=self._next_actor_id(),
                 description=ActorDescription(
-                    0, "traffic.traffic_light", (AttributeValue("role_name", blueprints.AttributeType.STRING, ""),)
+                    0, "traffic.traffic_light", (AttributeValue("role_name", AttributeType.STRING, ""),)
                 ),
                 pose=site.pose,
                 extent=(0.4, 0.4, 2.5),
@@ -110,8 +110,6 @@ class World:
 
     def map_description(self) -> MapDescription:
         """Return the map as the client is told of it."""
-        from carlaseg.simulator.poses import transform_of
-
         points = tuple(transform_of(pose) for pose in self.town.spawn_points)
         return MapDescription(f"Carla/Maps/{self.town.name}", points)
 
