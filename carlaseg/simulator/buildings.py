@@ -26,9 +26,9 @@ _BAY_M = 3.0
 _TILE_M = 12.0
 _PLINTH_M = 0.45
 _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "facade_brick": ((255, 255, 255), (255, 232, 214), (236, 214, 205), (232, 236, 240)),
-    "facade_plaster": ((250, 244, 230), (246, 222, 190), (226, 236, 240), (238, 206, 186), (222, 232, 206), (250, 236, 180)),
-    "facade_panel": ((238, 238, 236), (214, 224, 232), (240, 226, 206), (222, 214, 208)),
+    "facade_brick": ((186, 112, 88), (168, 96, 78), (196, 150, 116), (150, 120, 106), (206, 182, 150)),
+    "facade_plaster": ((236, 228, 208), (232, 202, 160), (206, 216, 220), (224, 176, 150), (204, 214, 184), (238, 218, 150)),
+    "facade_panel": ((206, 206, 204), (176, 188, 198), (212, 196, 172), (190, 180, 172)),
     "facade_glass": ((235, 245, 255), (215, 235, 230), (240, 240, 245)),
 }
 _ROOFS = ((190, 110, 90), (150, 96, 80), (130, 130, 136), (112, 104, 100), (170, 130, 100))
@@ -59,8 +59,12 @@ def build_buildings(
     rng: np.random.Generator,
 ) -> None:
     """Line every frontage with buildings and add their boxes to `boxes`."""
-    middle = np.mean([f.points.mean(axis=0) for f in pavement.frontages], axis=0)[:2] if pavement.frontages else np.zeros(2)
-    reach = max((float(np.linalg.norm(f.points[:, :2] - middle, axis=1).max()) for f in pavement.frontages), default=1.0)
+    middle = (
+        np.mean([f.points.mean(axis=0) for f in pavement.frontages], axis=0)[:2] if pavement.frontages else np.zeros(2)
+    )
+    reach = max(
+        (float(np.linalg.norm(f.points[:, :2] - middle, axis=1).max()) for f in pavement.frontages), default=1.0
+    )
     for frontage in pavement.frontages:
         district = _district(frontage, middle, reach, rng)
         u = float(rng.uniform(0.3, 2.0))
@@ -173,7 +177,18 @@ def _building(
     for k in range(4):
         a, b = corners[k], corners[(k + 1) % 4]
         shop_front = style.shop and k == 0
-        _facade(builder, "facade_glass" if shop_front else style.facade, a, b, base, base + 3.0, base, style, instance, shift)
+        _facade(
+            builder,
+            "facade_glass" if shop_front else style.facade,
+            a,
+            b,
+            base,
+            base + 3.0,
+            base,
+            style,
+            instance,
+            shift,
+        )
         if style.floors > 1:
             _facade(builder, style.facade, a, b, base + 3.0, top, base, style, instance, shift)
     front, along, out = corners[0], corners[1] - corners[0], corners[3] - corners[0]
@@ -186,9 +201,21 @@ def _building(
         door = (int(rng.integers(0, max(1, round(width / _BAY_M)))) + 0.5) * _BAY_M
         door = min(door, width - 1.0)
         color = np.array(_DOORS[int(rng.integers(len(_DOORS)))])
-        _slab(builder, front, along, out, (door - 0.6, door + 0.6), (-0.06, 0.02), (floor, floor + 2.45), color, instance)
+        _slab(
+            builder, front, along, out, (door - 0.6, door + 0.6), (-0.06, 0.02), (floor, floor + 2.45), color, instance
+        )
         step = (floor - 0.3, floor + 0.16)
-        _slab(builder, front, along, out, (door - 0.8, door + 0.8), (-0.28, 0.02), step, np.array([170, 168, 162]), instance)
+        _slab(
+            builder,
+            front,
+            along,
+            out,
+            (door - 0.8, door + 0.8),
+            (-0.28, 0.02),
+            step,
+            np.array([170, 168, 162]),
+            instance,
+        )
     if style.balconies:
         for storey in range(1, style.floors):
             for bay in range(round(width / _BAY_M)):
@@ -257,7 +284,9 @@ def _slab(
     builder.box("plain", BUILDING_TAG, place, half, heading, color, instance, bottom=True)
 
 
-def _roof(builder: MeshBuilder, corners: Array, top: float, style: _Style, instance: int, rng: np.random.Generator) -> float:
+def _roof(
+    builder: MeshBuilder, corners: Array, top: float, style: _Style, instance: int, rng: np.random.Generator
+) -> float:
     """Add a roof and return its height over the walls."""
     center = corners.mean(axis=0)
     if style.roof == "flat":
@@ -290,7 +319,12 @@ def _roof(builder: MeshBuilder, corners: Array, top: float, style: _Style, insta
     low, high = top - 0.15, top + rise
     eave = [(*p, low) for p in (a, b, c, d)]
     ridge = [(*left, high), (*right, high)]
-    _roof_faces(builder, [[eave[0], eave[1], ridge[1], ridge[0]], [eave[2], eave[3], ridge[0], ridge[1]]], style.roof_color, instance)
+    _roof_faces(
+        builder,
+        [[eave[0], eave[1], ridge[1], ridge[0]], [eave[2], eave[3], ridge[0], ridge[1]]],
+        style.roof_color,
+        instance,
+    )
     # The underside of the eaves shows from the street.
     builder.quads("plain", BUILDING_TAG, [[eave[3], eave[2], eave[1], eave[0]]], np.zeros((4, 2)), style.trim, instance)
     ends = [[eave[1], eave[2], ridge[1]], [eave[3], eave[0], ridge[0]]]
@@ -305,9 +339,13 @@ def _roof(builder: MeshBuilder, corners: Array, top: float, style: _Style, insta
     return rise
 
 
-def _roof_faces(builder: MeshBuilder, faces: list[list[tuple[float, ...]]], color: tuple[int, int, int], instance: int) -> None:
+def _roof_faces(
+    builder: MeshBuilder, faces: list[list[tuple[float, ...]]], color: tuple[int, int, int], instance: int
+) -> None:
     for face in faces:
         p = np.array(face)
         width = float(np.linalg.norm(p[1] - p[0])) / 4.0
         slope = float(np.linalg.norm(p[3] - p[0])) / 4.0
-        builder.quads("roof", BUILDING_TAG, [face], np.array([(0, 0), (width, 0), (width, slope), (0, slope)]), color, instance)
+        builder.quads(
+            "roof", BUILDING_TAG, [face], np.array([(0, 0), (width, 0), (width, slope), (0, slope)]), color, instance
+        )

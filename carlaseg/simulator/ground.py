@@ -116,7 +116,9 @@ class Ground:
         # A little lower at the seam, where the fine cells' edges have more corners.
         self._add(builder, places, index.reshape(-1, 3), self.height(places) + _VERGE_M, rng)
 
-    def _add(self, builder: MeshBuilder, places: Array, index: NDArray[np.intp], z: Array, rng: np.random.Generator) -> None:
+    def _add(
+        self, builder: MeshBuilder, places: Array, index: NDArray[np.intp], z: Array, rng: np.random.Generator
+    ) -> None:
         step = 1.0
         slope_x = (self.height(places + [step, 0]) - self.height(places - [step, 0])) / (2 * step)
         slope_y = (self.height(places + [0, step]) - self.height(places - [0, step])) / (2 * step)
@@ -125,7 +127,7 @@ class Ground:
         phase = rng.uniform(0, 2 * np.pi, 4)
         dry = np.sin(places[:, 0] * 0.05 + phase[0]) * np.sin(places[:, 1] * 0.043 + phase[1])
         dry += 0.5 * np.sin(places[:, 0] * 0.17 + phase[2]) * np.sin(places[:, 1] * 0.13 + phase[3])
-        colors = np.array([205.0, 215.0, 190.0]) + dry[:, None] * np.array([26.0, 10.0, 18.0])
+        colors = np.array([112.0, 130.0, 72.0]) + dry[:, None] * np.array([22.0, 6.0, 8.0])
         corners = np.column_stack([places, z])[index]
         builder.add(
             "grass",

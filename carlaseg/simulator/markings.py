@@ -17,7 +17,13 @@ LINE_TAG = 24
 LIFT_M = 0.015
 _DASH_M, _GAP_M = 3.0, 6.0
 _DOUBLE_GAP_M = 0.12
-_COLORS = {"yellow": (226, 178, 52), "blue": (60, 90, 190), "red": (190, 50, 40), "green": (60, 140, 70), "orange": (230, 140, 40)}
+_COLORS = {
+    "yellow": (226, 178, 52),
+    "blue": (60, 90, 190),
+    "red": (190, 50, 40),
+    "green": (60, 140, 70),
+    "orange": (230, 140, 40),
+}
 _WHITE = (226, 226, 220)
 # Offsets are in units of the gap between double lines: positive is to the left.
 _LINES: dict[str, tuple[tuple[float, bool], ...]] = {

@@ -40,6 +40,7 @@ class LaneStrip:
     junction: int
     type: str
     surface: Surface
+    section_s: float
     s: Array
     right: Array
     left: Array
@@ -131,7 +132,15 @@ class Pavement:
                         continue
                     low, high = (inner, outer) if side > 0 else (outer, inner)
                     strip = LaneStrip(
-                        road.id, lane.id, road.junction, lane.type, surface, s, road.points(s, low), road.points(s, high)
+                        road.id,
+                        lane.id,
+                        road.junction,
+                        lane.type,
+                        surface,
+                        section.start_s,
+                        s,
+                        road.points(s, low),
+                        road.points(s, high),
                     )
                     self.strips.append(strip)
                     outermost = strip
@@ -194,11 +203,15 @@ class Pavement:
             return len(self._tree.query(shape, predicate="dwithin", distance=clearance)) == 0
         return len(self._tree.query(shape, predicate="intersects")) == 0
 
-    def free_points(self, points: Array, clearance: float, surfaces: tuple[Surface, ...] = ("road", "sidewalk")) -> NDArray[np.bool_]:
+    def free_points(
+        self, points: Array, clearance: float, surfaces: tuple[Surface, ...] = ("road", "sidewalk")
+    ) -> NDArray[np.bool_]:
         """Which of the points (n, 2) stay `clearance` metres from every strip of the given surfaces, bool (n,)."""
         free = np.ones(len(points), dtype=bool)
         hits = self._tree.query(shapely.points(points), predicate="dwithin", distance=clearance)
-        matters = np.array([strip.surface in surfaces or strip.surface == "median" for strip in self.strips], dtype=bool)
+        matters = np.array(
+            [strip.surface in surfaces or strip.surface == "median" for strip in self.strips], dtype=bool
+        )
         free[hits[0][matters[hits[1]]]] = False
         return free
 
@@ -235,6 +248,8 @@ def _surface(lane_type: str) -> Surface | None:
 def _closed(joined: BaseGeometry, neighbours: BaseGeometry) -> BaseGeometry:
     """A junction's lanes with slits and small islands between them filled, without growing over its neighbours."""
     grown = joined.buffer(1.5, quad_segs=4).buffer(-1.5, quad_segs=4)
-    filled = [Polygon(p.exterior, [hole for hole in p.interiors if Polygon(hole).area > 60.0]) for p in polygons_of(grown)]
+    filled = [
+        Polygon(p.exterior, [hole for hole in p.interiors if Polygon(hole).area > 60.0]) for p in polygons_of(grown)
+    ]
     # The lanes themselves once more: buffering moves their edges by some millimetres.
     return shapely.union_all([*(f.difference(neighbours) for f in filled), joined], grid_size=1e-4)

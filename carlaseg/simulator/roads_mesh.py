@@ -18,24 +18,27 @@ SIDEWALK_M = 0.15
 _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
 _CELL_M = 8.0
-_SHOULDER_COLOR = (228, 228, 226)
-_ROAD_COLOR = (255, 255, 255)
-_WALK_COLOR = (235, 232, 226)
-_KERB_COLOR = (222, 222, 220)
+# Textures are near white: the hue of a surface is its vertex colour.
+_ROAD_COLOR = (106, 107, 111)
+_SHOULDER_COLOR = (98, 99, 102)
+_JUNCTION_COLOR = (102, 103, 107)
+_WALK_COLOR = (170, 165, 156)
+_KERB_COLOR = (188, 186, 180)
 
 
 def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
     """Add every paved surface of the map."""
+    outermost = {(lane.road, lane.section_s, lane.lane > 0): lane for lane in pavement.strips}
     for lane in pavement.strips:
         if lane.junction != -1:
             continue
         if lane.surface == "sidewalk":
             _sidewalk(builder, lane)
         else:
-            _roadway(builder, lane)
+            _roadway(builder, lane, outermost[lane.road, lane.section_s, lane.lane > 0] is lane)
     heights = {j: _HeightField(strips) for j, strips in _junction_strips(pavement).items()}
     for junction, region in pavement.junction_roads.items():
-        _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _ROAD_COLOR)
+        _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _JUNCTION_COLOR)
         _skirt(builder, region, heights[junction], 0.0)
     for junction, region in pavement.junction_sidewalks.items():
         roads = pavement.junction_roads.get(junction)
@@ -46,14 +49,15 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
         _skirt(builder, region, height, SIDEWALK_M)
 
 
-def _roadway(builder: MeshBuilder, lane: LaneStrip) -> None:
+def _roadway(builder: MeshBuilder, lane: LaneStrip, is_outermost: bool) -> None:
     color = _ROAD_COLOR if lane.type in ("driving", "bidirectional") else _SHOULDER_COLOR
     if lane.surface == "median":
         builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR)
         return
     builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color)
-    # Roads without a sidewalk end in the open: close the edge down into the terrain.
-    _wall(builder, "asphalt", ROAD_TAG, lane, 0.0, color)
+    if is_outermost:
+        # Roads without a sidewalk end in the open: close the edge down into the terrain.
+        _wall(builder, "asphalt", ROAD_TAG, lane.outer, lane.lane > 0, 0.0, color)
 
 
 def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
@@ -66,20 +70,27 @@ def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
     rest = strip(middle, lane.outer) if left_of_road else strip(lane.outer, middle)
     builder.quads("kerb", SIDEWALK_TAG, kerb + up, colors=_KERB_COLOR)
     builder.quads("paving", SIDEWALK_TAG, rest + up, colors=_WALK_COLOR)
-    _wall(builder, "kerb", SIDEWALK_TAG, lane, SIDEWALK_M, _KERB_COLOR)
-
-
-def _wall(builder: MeshBuilder, material: str, tag: int, lane: LaneStrip, top: float, color: tuple[int, int, int]) -> None:
-    """Upright faces along both edges of a lane, from below the terrain to `top` above the road."""
     for line, facing_left in ((lane.left, True), (lane.right, False)):
-        low, high = line + [0, 0, _FOOT_M], line + [0, 0, top]
-        face = strip(low, high)
-        face = face[:, [1, 0, 3, 2]] if facing_left else face
-        length = np.linalg.norm(line[1:] - line[:-1], axis=1) / 4.0
-        tall = np.full_like(length, (top - _FOOT_M) / 4.0)
-        zero = np.zeros_like(length)
-        uv = np.stack([np.stack([zero, length, length, zero], 1), np.stack([zero, zero, tall, tall], 1)], axis=-1)
-        builder.quads(material, tag, face, uv, color, small=True)
+        _wall(builder, "kerb", SIDEWALK_TAG, line, facing_left, SIDEWALK_M, _KERB_COLOR)
+
+
+def _wall(
+    builder: MeshBuilder,
+    material: str,
+    tag: int,
+    line: Array,
+    facing_left: bool,
+    top: float,
+    color: tuple[int, int, int],
+) -> None:
+    """Upright faces along a polyline (n, 3), from below the terrain to `top` above the road."""
+    face = strip(line + [0, 0, _FOOT_M], line + [0, 0, top])
+    face = face[:, [1, 0, 3, 2]] if facing_left else face
+    length = np.linalg.norm(line[1:] - line[:-1], axis=1) / 4.0
+    tall = np.full_like(length, (top - _FOOT_M) / 4.0)
+    zero = np.zeros_like(length)
+    uv = np.stack([np.stack([zero, length, length, zero], 1), np.stack([zero, zero, tall, tall], 1)], axis=-1)
+    builder.quads(material, tag, face, uv, color, small=True)
 
 
 def _junction_strips(pavement: Pavement) -> dict[int, list[LaneStrip]]:
@@ -124,7 +135,9 @@ def _region(
     if len(triangles) == 0:
         return
     z = height(triangles.reshape(-1, 2)) + lift
-    builder.flat_triangles(material, tag, np.column_stack([triangles.reshape(-1, 2), z]).reshape(-1, 3, 3), colors=color)
+    builder.flat_triangles(
+        material, tag, np.column_stack([triangles.reshape(-1, 2), z]).reshape(-1, 3, 3), colors=color
+    )
 
 
 def _skirt(builder: MeshBuilder, region: BaseGeometry, height: _HeightField, lift: float) -> None:

@@ -15,7 +15,9 @@ from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import RoadNetwork
 from carlaseg.simulator.pavement import Pavement
+from carlaseg.simulator.plants import Planting, plant_open_ground
 from carlaseg.simulator.scene import LevelBox, TrafficLightSite
+from carlaseg.simulator.street_furniture import furnish
 from carlaseg.simulator.traffic_control import build_traffic_control
 
 
@@ -56,4 +58,8 @@ def build_scenery(
     boxes: list[LevelBox] = []
     lights = build_traffic_control(builder, network, approaches, lots, boxes)
     build_buildings(builder, pavement, ground, lots, boxes, stage(10))
-    return Scenery(lights, tuple(boxes), np.zeros((0, 3), np.float32))
+    planting = Planting(lots, boxes)
+    lamps = furnish(builder, pavement, ground, lots, planting, boxes, stage(11))
+    plant_open_ground(planting, pavement, ground, stage(12))
+    planting.stamp(builder)
+    return Scenery(lights, tuple(boxes), lamps)

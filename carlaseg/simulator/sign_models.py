@@ -66,8 +66,8 @@ def sign_model(kind: str) -> Model:
         _disc(builder, "sign_face", _SIGN_TAG, 0.062, middle, _ring(0.28, 14), _WHITE)
         digits = kind.split(" ")[-1][:3]
         for k, digit in enumerate(digits):
-            # y grows to the left as one looks at the plate: digits run from left to right.
-            _digit(builder, middle, (len(digits) - 1) * 0.09 - k * 0.18, digit)
+            # y grows to the right as one looks at the plate: digits run from left to right.
+            _digit(builder, middle, k * 0.18 - (len(digits) - 1) * 0.09, digit)
     return builder.parts()
 
 
@@ -76,7 +76,9 @@ def _ring(radius: float, corners: int, start: float = 0.0) -> Array:
     return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
 
 
-def _disc(builder: MeshBuilder, material: str, tag: int, x: float, z: float, shape: Array, color: tuple[int, int, int]) -> None:
+def _disc(
+    builder: MeshBuilder, material: str, tag: int, x: float, z: float, shape: Array, color: tuple[int, int, int]
+) -> None:
     """A convex face (n, 2) in y and z that looks along +x; its corners may run either way."""
     corners = np.column_stack([np.full(len(shape), x), shape[:, 0], z + shape[:, 1]])
     middle = corners.mean(axis=0)
@@ -108,11 +110,11 @@ def _digit(builder: MeshBuilder, z: float, y: float, digit: str) -> None:
     wide, tall, thick = 0.055, 0.12, 0.018
     strokes = (
         (-wide, wide, tall - thick, tall + thick),
-        (wide - thick, wide + thick, 0.0, tall),
         (-wide - thick, -wide + thick, 0.0, tall),
+        (wide - thick, wide + thick, 0.0, tall),
         (-wide, wide, -thick, thick),
-        (wide - thick, wide + thick, -tall, 0.0),
         (-wide - thick, -wide + thick, -tall, 0.0),
+        (wide - thick, wide + thick, -tall, 0.0),
         (-wide, wide, -tall - thick, -tall + thick),
     )
     for on, (y0, y1, z0, z1) in zip(_STROKES.get(digit, (0,) * 7), strokes, strict=True):

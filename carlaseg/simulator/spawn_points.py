@@ -43,7 +43,9 @@ def build_spawn_points(network: RoadNetwork) -> tuple[Pose, ...]:
     )
 
 
-def _spread(places: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _spread(
+    places: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Those of the places (n, 4) that keep their distance from all kept before them."""
     if len(places) == 0:
         return places

@@ -323,7 +323,16 @@ class _Plan:
             if 24.0 < street.length / 2:
                 away = (street.lane_width + _GUTTER_M + 0.4) * (1 if contact == "end" else -1)
                 lines.append(
-                    _signal(f"Speed_{self.speed_kmh}", number + "9", leave, away, -lane, "274", str(self.speed_kmh), self.speed_kmh)
+                    _signal(
+                        f"Speed_{self.speed_kmh}",
+                        number + "9",
+                        leave,
+                        away,
+                        -lane,
+                        "274",
+                        str(self.speed_kmh),
+                        self.speed_kmh,
+                    )
                 )
         return [*lines, "</signals>"]
 
@@ -366,7 +375,9 @@ class _Plan:
                 if kerbed:
                     curb = [(0.0, "curb", "white")]
                     lines.append(_lane(-2, "shoulder", [(0.0, _GUTTER_M, 0.0, 0.0)], curb, (2 * lane_in, 2 * lane_out)))
-                    lines.append(_lane(-3, "sidewalk", [(0.0, self.sidewalk, 0.0, 0.0)], none, (3 * lane_in, 3 * lane_out)))
+                    lines.append(
+                        _lane(-3, "sidewalk", [(0.0, self.sidewalk, 0.0, 0.0)], none, (3 * lane_in, 3 * lane_out))
+                    )
                 lines += ["</right>", "</laneSection></lanes>", "<objects></objects>", "<signals></signals>", "</road>"]
                 connections += [
                     f'<connection id="{len(connections) // 3}" incomingRoad="{arm_in.street}" connectingRoad="{road}" '
@@ -445,9 +456,7 @@ def _lane(
         b, c, d = (third, 0.0, 0.0) if linear else (0.0, third, fourth)
         inside += f'<width sOffset="{_f(s)}" a="{_f(a)}" b="{_f(b)}" c="{_f(c)}" d="{_f(d)}"/>'
     for s, mark, color in marks:
-        inside += (
-            f'<roadMark sOffset="{_f(s)}" type="{mark}" weight="standard" color="{color}" width="0.15" laneChange="none"/>'
-        )
+        inside += f'<roadMark sOffset="{_f(s)}" type="{mark}" weight="standard" color="{color}" width="0.15" laneChange="none"/>'
     return f'<lane id="{number}" type="{kind}" level="false">{inside}</lane>'
 
 

@@ -20,8 +20,8 @@ POLE_TAG, LIGHT_TAG, SIGN_TAG = 6, 7, 8
 _ZONE_M = 10.0
 _POLE_BACK_M = 0.7
 _FROM_KERB_M = 0.45
-_POLE_HEIGHT_M = 5.7
-_HEAD_HEIGHTS_M = (5.1, 2.9)
+_POLE_HEIGHT_M = 6.0
+_HEAD_HEIGHTS_M = (5.35, 2.9)
 _POLE_COLOR = (96, 100, 104)
 _SIGN_NAMES = {"206": "stop", "205": "yield", "274": "speed"}
 
@@ -58,9 +58,7 @@ def build_traffic_control(
     return tuple(sites)
 
 
-def _light(
-    builder: MeshBuilder, approach: Approach, phase: int, lots: Lots, boxes: list[LevelBox]
-) -> TrafficLightSite:
+def _light(builder: MeshBuilder, approach: Approach, phase: int, lots: Lots, boxes: list[LevelBox]) -> TrafficLightSite:
     road = approach.road
     edge = approach.road_edge(_POLE_BACK_M)
     s = np.array([approach.s_at(_POLE_BACK_M)])

@@ -69,7 +69,9 @@ def _sidewalk_quads(road: Road, section: LaneSection, crossings: list[Crossing])
         low, high = sorted_edges(bounds[lane.id - side], bounds[lane.id], side)
         right, left = road.points(s, low, SIDEWALK_M), road.points(s, high, SIDEWALK_M)
         corners = np.stack([right[:-1], right[1:], left[1:], left[:-1]], axis=1)
-        area = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1) * np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
+        area = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1) * np.linalg.norm(
+            corners[:, 3] - corners[:, 0], axis=1
+        )
         result.extend(corners[area > _LEAST_AREA_M2])
     return result
 

@@ -1,0 +1,187 @@
+"""Models of trees, bushes and hedges, and where they grow.
+
+Crowns are quads with an alpha-cut leaf texture, one whole texture a quad; their normals point away from the crown's
+middle, so that light falls on them as on a ball.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from carlaseg.simulator.ground import Ground
+from carlaseg.simulator.lots import Lots
+from carlaseg.simulator.mesh import MeshBuilder, Model
+from carlaseg.simulator.pavement import Pavement
+from carlaseg.simulator.scene import LevelBox, Pose
+
+Array = NDArray[np.float64]
+
+VEGETATION_TAG = 9
+_LEAF, _DARK_LEAF, _BARK = (104, 140, 62), (62, 100, 58), (112, 88, 66)
+_UNIT_UV = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
+_OUT_THERE_M = 45.0
+
+
+def _leaf_quads(builder: MeshBuilder, quads: Array, middle: Array, color: tuple[int, int, int]) -> None:
+    normals = quads - middle
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    normals = normals * [1.0, 1.0, 0.8] + [0.0, 0.0, 0.35]
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    # Darker below and inside: what a crown shades of itself.
+    height = np.ptp(quads[..., 2])
+    shade = 0.72 + 0.36 * (quads[..., 2:] - quads[..., 2].min()) / max(height, 1e-6)
+    builder.quads("leaves", VEGETATION_TAG, quads, _UNIT_UV, np.array(color) * shade, normals=normals, two_sided=True)
+
+
+def _cross(center: Array, radius: float, half_height: float, turns: int, start: float = 0.0) -> Array:
+    """Upright quads through one axis, (turns, 4, 3)."""
+    angle = start + np.arange(turns) * np.pi / turns
+    d = np.stack([np.cos(angle), np.sin(angle), np.zeros(turns)], axis=-1) * radius
+    up = np.array([0.0, 0.0, half_height])
+    return np.stack([center - d - up, center + d - up, center + d + up, center - d + up], axis=1)
+
+
+@cache
+def broadleaf(variant: int) -> Model:
+    """A tree some 7 m high with a crown of about 2.3 m radius, built of several clumps."""
+    rng = np.random.default_rng(variant)
+    builder = MeshBuilder()
+    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 3.6), 0.2, 0.11, 6, _BARK)
+    middle = np.array([0.0, 0.0, 4.7])
+    quads = [_cross(middle, 1.9, 1.9, 3, rng.uniform(0, 1))]
+    for k in range(5):
+        angle = k * 2 * np.pi / 5 + rng.uniform(-0.3, 0.3)
+        spot = middle + [1.15 * np.cos(angle), 1.15 * np.sin(angle), rng.uniform(-0.8, 0.9)]
+        quads.append(_cross(spot, 1.15, 1.1, 2, rng.uniform(0, 1.5)))
+    quads.append(_cross(middle + [0, 0, 1.2], 1.2, 1.1, 2, 0.4))
+    _leaf_quads(builder, np.concatenate(quads), middle, _LEAF)
+    return builder.parts()
+
+
+@cache
+def slender(variant: int) -> Model:
+    """A narrow tree some 7 m high, crown of 1.2 m radius."""
+    rng = np.random.default_rng(100 + variant)
+    builder = MeshBuilder()
+    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 3.0), 0.14, 0.08, 6, _BARK)
+    middle = np.array([0.0, 0.0, 4.6])
+    stack = [_cross(np.array([0, 0, z]), r, 1.3, 2, rng.uniform(0, 1.5)) for z, r in ((3.2, 1.0), (4.5, 1.2), (5.8, 0.9))]
+    _leaf_quads(builder, np.concatenate(stack), middle, (118, 146, 70))
+    return builder.parts()
+
+
+@cache
+def conifer() -> Model:
+    """A dark conifer some 9 m high."""
+    builder = MeshBuilder()
+    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 7.5), 0.19, 0.05, 6, (92, 74, 60))
+    layers = ((1.9, 2.1, 1.3), (3.6, 1.75, 1.3), (5.2, 1.35, 1.2), (6.7, 0.95, 1.2), (8.1, 0.5, 1.0))
+    quads = [_cross(np.array([0, 0, z]), r, h, 2, 0.6 * k) for k, (z, r, h) in enumerate(layers)]
+    _leaf_quads(builder, np.concatenate(quads), np.array([0.0, 0.0, 3.0]), _DARK_LEAF)
+    return builder.parts()
+
+
+@cache
+def distant_tree() -> Model:
+    """Two quads and no trunk to speak of, for woods on the horizon."""
+    builder = MeshBuilder()
+    middle = np.array([0.0, 0.0, 4.2])
+    _leaf_quads(builder, _cross(middle, 3.4, 4.4, 2), middle, (84, 116, 58))
+    return builder.parts()
+
+
+@cache
+def bush() -> Model:
+    """A bush 1.3 m high."""
+    builder = MeshBuilder()
+    middle = np.array([0.0, 0.0, 0.45])
+    _leaf_quads(builder, _cross(middle, 0.85, 0.8, 3), middle, (98, 128, 64))
+    return builder.parts()
+
+
+def hedge(builder: MeshBuilder, a: Array, b: Array, height: float) -> None:
+    """A clipped hedge between two places (3,)."""
+    length = float(np.linalg.norm(b[:2] - a[:2]))
+    middle = (a + b) / 2
+    heading = float(np.arctan2(b[1] - a[1], b[0] - a[0]))
+    center = (float(middle[0]), float(middle[1]), float(middle[2]) + height / 2 - 0.1)
+    half = (length / 2, 0.32, height / 2 + 0.1)
+    builder.box("hedge", VEGETATION_TAG, center, half, heading, (92, 122, 58), builder.new_instance())
+
+
+class Planting:
+    """Collects trees and stamps them all at the end, a call a model.
+
+    Args:
+        lots: what is free.
+        boxes: receives one box a tree.
+    """
+
+    def __init__(self, lots: Lots, boxes: list[LevelBox]) -> None:
+        self._lots, self._boxes = lots, boxes
+        self._places: dict[str, list[tuple[float, float, float, float, float, Array]]] = {}
+
+    def plant(self, kind: str, x: float, y: float, z: float, scale: float, rng: np.random.Generator) -> None:
+        """Grow one here, whatever stands there."""
+        tint = rng.uniform(0.8, 1.2) * (1.0 + rng.uniform(-0.1, 0.1, 3) * [1.6, 0.6, 1.0])
+        self._places.setdefault(kind, []).append((x, y, z, float(rng.uniform(0, 2 * np.pi)), scale, tint))
+        if kind not in ("distant", "bush"):
+            half = (1.2 if kind == "slender" else 2.2) * scale
+            self._boxes.append(LevelBox(VEGETATION_TAG, Pose(x, -y, z + 3.4 * scale), (half, half, 3.4 * scale)))
+
+    def try_plant(
+        self, kind: str, x: float, y: float, ground: Ground, scale: float, rng: np.random.Generator, crown_m: float
+    ) -> bool:
+        """Grow one if its crown stays off roads and what was placed before."""
+        if not self._lots.take_spot(x, y, min(crown_m, 0.85) * scale, crown_m * scale + 0.2):
+            return False
+        self.plant(kind, x, y, float(ground.lot_height(np.array([[x, y]]))[0]), scale, rng)
+        return True
+
+    def stamp(self, builder: MeshBuilder) -> None:
+        """Add all of them."""
+        for kind in sorted(self._places):
+            rows = self._places[kind]
+            models: list[Model] = {
+                "broadleaf": [broadleaf(k) for k in range(3)],
+                "slender": [slender(k) for k in range(2)],
+                "conifer": [conifer()],
+                "distant": [distant_tree()],
+                "bush": [bush()],
+            }[kind]
+            for k, model in enumerate(models):
+                mine = rows[k :: len(models)]
+                if mine:
+                    x, y, z, turn, scale, tint = zip(*mine, strict=True)
+                    builder.stamp(model, np.column_stack([x, y, z]), turn, np.array(scale), np.array(tint))
+
+
+def plant_open_ground(planting: Planting, pavement: Pavement, ground: Ground, rng: np.random.Generator) -> None:
+    """Trees in yards and parks, and woods around the town."""
+    x0, y0, x1, y1 = ground.bounds
+    step = 7.0
+    gx, gy = np.meshgrid(np.arange(x0 + step / 2, x1, step), np.arange(y0 + step / 2, y1, step))
+    spots = np.column_stack([gx.ravel(), gy.ravel()]) + rng.uniform(-2.6, 2.6, (gx.size, 2))
+    points = shapely.points(spots)
+    shapely.prepare(pavement.all)
+    distance = shapely.distance(points, pavement.all)
+    wood = np.sin(spots[:, 0] * 0.045 + rng.uniform(0, 6)) + np.sin(spots[:, 1] * 0.04 + rng.uniform(0, 6))
+    draw = rng.random(len(spots))
+    heights = ground.lot_height(spots)
+    for k in np.flatnonzero(distance > 2.6):
+        x, y = float(spots[k, 0]), float(spots[k, 1])
+        if distance[k] > _OUT_THERE_M:
+            if draw[k] < 0.12 + 0.3 * max(0.0, wood[k]):
+                planting.plant("distant", x, y, float(heights[k]), float(rng.uniform(0.7, 1.35)), rng)
+        elif draw[k] < 0.32 + 0.2 * max(0.0, wood[k]):
+            kind = "conifer" if rng.random() < 0.2 else "broadleaf"
+            planting.try_plant(kind, x, y, ground, float(rng.uniform(0.75, 1.25)), rng, 2.4)
+    far = rng.uniform(0, 1, (700, 2)) * [x1 - x0 + 300, y1 - y0 + 300] + [x0 - 150, y0 - 150]
+    outside = (far[:, 0] < x0) | (far[:, 0] > x1) | (far[:, 1] < y0) | (far[:, 1] > y1)
+    far = far[outside]
+    for (x, y), z in zip(far, ground.height(far), strict=True):
+        planting.plant("distant", float(x), float(y), float(z) - 0.3, float(rng.uniform(0.9, 1.7)), rng)

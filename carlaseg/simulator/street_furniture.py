@@ -1,0 +1,260 @@
+"""Small things along the street: lamps, bins, benches, boxes, fences, hedges, low walls, street trees."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry import LineString, Point
+
+from carlaseg.simulator.ground import Ground
+from carlaseg.simulator.lots import Lots
+from carlaseg.simulator.mesh import MeshBuilder, Model
+from carlaseg.simulator.pavement import Frontage, Pavement
+from carlaseg.simulator.plants import Planting, hedge
+from carlaseg.simulator.roads_mesh import SIDEWALK_M
+from carlaseg.simulator.scene import LevelBox, Pose
+
+Array = NDArray[np.float64]
+
+WALL_TAG, FENCE_TAG, POLE_TAG, STATIC_TAG, GUARD_RAIL_TAG = 4, 5, 6, 20, 28
+_LAMP_HEIGHT_M, _LAMP_ARM_M = 7.0, 1.7
+_PIECE_M = 4.0
+
+
+@cache
+def lamp_model() -> Model:
+    """A street lamp; its arm reaches along x."""
+    builder = MeshBuilder()
+    grey = (108, 112, 114)
+    builder.tube("pole_metal", POLE_TAG, (0, 0, -0.3), (0, 0, _LAMP_HEIGHT_M - 0.3), 0.1, 0.06, 8, grey)
+    builder.tube("pole_metal", POLE_TAG, (0, 0, 0), (0, 0, 0.9), 0.15, 0.13, 8, grey)
+    builder.tube("pole_metal", POLE_TAG, (0, 0, _LAMP_HEIGHT_M - 0.35), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), 0.05, 0.04, 6, grey)
+    builder.box("metal", POLE_TAG, (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), (0.38, 0.14, 0.06), 0.0, (120, 124, 126))
+    face = [(_LAMP_ARM_M - 0.3, 0.1), (_LAMP_ARM_M + 0.3, 0.1), (_LAMP_ARM_M + 0.3, -0.1), (_LAMP_ARM_M - 0.3, -0.1)]
+    glass = [[(x, y, _LAMP_HEIGHT_M - 0.065) for x, y in face]]
+    builder.quads("lamp_glass", POLE_TAG, glass, np.full((4, 2), 0.5), (226, 222, 206))
+    return builder.parts()
+
+
+@cache
+def prop_model(kind: str) -> Model:
+    """A bench, bin, electric box, planter, bollard or hydrant; it looks along x, towards the street."""
+    builder = MeshBuilder()
+    tag = STATIC_TAG
+    if kind == "bench":
+        for z, x in ((0.45, -0.05), (0.45, 0.12), (0.45, 0.29)):
+            builder.box("fence_wood", tag, (x, 0, z), (0.07, 0.8, 0.025), 0.0, (150, 106, 66), bottom=True, small=True)
+        for z in (0.62, 0.8):
+            builder.box("fence_wood", tag, (-0.18, 0, z), (0.025, 0.8, 0.07), 0.0, (150, 106, 66), bottom=True, small=True)
+        for y in (-0.65, 0.65):
+            builder.box("metal", tag, (0.05, y, 0.2), (0.22, 0.03, 0.22), 0.0, (60, 62, 64), small=True)
+    elif kind == "bin":
+        builder.tube("metal", tag, (0, 0, 0), (0, 0, 0.85), 0.24, 0.28, 8, (52, 92, 66), small=True)
+        builder.box("metal", tag, (0, 0, 0.9), (0.2, 0.2, 0.05), 0.4, (40, 60, 48), bottom=True, small=True)
+    elif kind == "box":
+        builder.box("metal", tag, (0, 0, 0.6), (0.22, 0.5, 0.62), 0.0, (136, 146, 134), small=True)
+    elif kind == "planter":
+        builder.box("kerb", tag, (0, 0, 0.25), (0.45, 0.45, 0.27), 0.0, (170, 166, 158), small=True)
+        builder.box("hedge", 9, (0, 0, 0.65), (0.36, 0.36, 0.28), 0.5, (106, 136, 66), small=True)
+    elif kind == "hydrant":
+        builder.tube("metal", tag, (0, 0, 0), (0, 0, 0.62), 0.13, 0.1, 8, (196, 44, 36), small=True)
+        builder.box("metal", tag, (0, 0, 0.48), (0.07, 0.2, 0.06), 0.0, (190, 40, 34), bottom=True, small=True)
+    else:
+        builder.tube("metal", tag, (0, 0, 0), (0, 0, 0.95), 0.07, 0.07, 6, (70, 74, 78), small=True)
+        builder.box("metal", tag, (0, 0, 0.96), (0.06, 0.06, 0.02), 0.0, (214, 214, 210), small=True)
+    return builder.parts()
+
+
+@cache
+def shelter_model() -> Model:
+    """A bus shelter, 3.6 m long, open along x."""
+    builder = MeshBuilder()
+    steel = (96, 100, 106)
+    for y in (-1.75, 1.75):
+        for x in (-0.6, 0.6):
+            builder.box("metal", STATIC_TAG, (x, y, 1.15), (0.04, 0.04, 1.2), 0.0, steel)
+        builder.box("facade_glass", STATIC_TAG, (0.0, y, 1.25), (0.55, 0.02, 0.9), 0.0, (190, 205, 210), bottom=True)
+    builder.box("facade_glass", STATIC_TAG, (-0.6, 0, 1.25), (0.02, 1.7, 0.9), 0.0, (190, 205, 210), bottom=True)
+    builder.box("metal", STATIC_TAG, (0.05, 0, 2.42), (0.8, 1.95, 0.07), 0.0, (70, 90, 120), bottom=True)
+    builder.box("fence_wood", STATIC_TAG, (-0.35, 0, 0.48), (0.18, 1.2, 0.03), 0.0, (150, 110, 72), bottom=True)
+    return builder.parts()
+
+
+def furnish(
+    builder: MeshBuilder,
+    pavement: Pavement,
+    ground: Ground,
+    lots: Lots,
+    planting: Planting,
+    boxes: list[LevelBox],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Add what lines the streets.
+
+    Returns:
+        float32 (L, 3), town frame, where street lamps shine.
+    """
+    lamps: list[tuple[Array, float]] = []
+    props: dict[str, list[tuple[Array, float]]] = {}
+    for frontage in pavement.frontages:
+        _lamps(frontage, lots, lamps, boxes, rng)
+    for frontage in pavement.frontages:
+        _props(frontage, ground, lots, props, boxes, rng)
+        if frontage.has_sidewalk:
+            _garden_edge(builder, frontage, ground, lots, rng)
+        elif frontage.lanes >= 4 and rng.random() < 0.6:
+            _guard_rail(builder, frontage)
+        _trees(frontage, ground, planting, rng)
+    if lamps:
+        builder.stamp(lamp_model(), np.array([place for place, _ in lamps]), np.array([turn for _, turn in lamps]))
+    for kind in sorted(props):
+        model = shelter_model() if kind == "shelter" else prop_model(kind)
+        builder.stamp(model, np.array([p for p, _ in props[kind]]), np.array([turn for _, turn in props[kind]]))
+    heads = [
+        place + [_LAMP_ARM_M * np.cos(turn), _LAMP_ARM_M * np.sin(turn), _LAMP_HEIGHT_M - 0.1] for place, turn in lamps
+    ]
+    return np.array(heads, np.float32).reshape(-1, 3)
+
+
+def _lamps(
+    frontage: Frontage, lots: Lots, lamps: list[tuple[Array, float]], boxes: list[LevelBox], rng: np.random.Generator
+) -> None:
+    gap = 30.0
+    # The two sides of a street take turns.
+    for u in np.arange(6.0 if frontage.side > 0 else 6.0 + gap / 2, frontage.length - 4.0, gap):
+        point, out = frontage.at(float(u))
+        place = point + [0, 0, SIDEWALK_M] - 0.3 * np.array([*out, 0.0])
+        if not frontage.has_sidewalk:
+            place = point + 1.2 * np.array([*out, 0.0])
+        spot = Point(place[0], place[1])
+        if not lots.is_open(spot, 0.12):
+            continue
+        lots.mark(spot.buffer(0.3, quad_segs=1))
+        lamps.append((place, float(np.arctan2(-out[1], -out[0]))))
+        pose = Pose(float(place[0]), float(-place[1]), float(place[2]) + _LAMP_HEIGHT_M / 2)
+        boxes.append(LevelBox(POLE_TAG, pose, (0.1, 0.1, _LAMP_HEIGHT_M / 2)))
+
+
+def _props(
+    frontage: Frontage,
+    ground: Ground,
+    lots: Lots,
+    props: dict[str, list[tuple[Array, float]]],
+    boxes: list[LevelBox],
+    rng: np.random.Generator,
+) -> None:
+    if not frontage.has_sidewalk:
+        return
+    if frontage.length > 50.0 and rng.random() < 0.3:
+        _prop("shelter", frontage, float(rng.uniform(18, frontage.length - 18)), 0.95, ground, lots, props, boxes)
+    kinds = ("bench", "bin", "bin", "box", "planter", "planter", "hydrant", "bollard")
+    for u in np.arange(float(rng.uniform(3, 9)), frontage.length - 2.0, 7.5):
+        if rng.random() < 0.6:
+            kind = kinds[int(rng.integers(len(kinds)))]
+            _prop(kind, frontage, float(u + rng.uniform(-2, 2)), 0.7, ground, lots, props, boxes)
+
+
+def _prop(
+    kind: str,
+    frontage: Frontage,
+    u: float,
+    beyond: float,
+    ground: Ground,
+    lots: Lots,
+    props: dict[str, list[tuple[Array, float]]],
+    boxes: list[LevelBox],
+) -> None:
+    """Put one beside the sidewalk, or at its outer edge where there is no room and the thing is small."""
+    point, out = frontage.at(u)
+    side = np.array([*out, 0.0])
+    place = point + beyond * side
+    if lots.take_spot(float(place[0]), float(place[1]), min(beyond, 1.9) - 0.1, beyond - 0.25):
+        place[2] = float(ground.lot_height(place[None, :2])[0])
+    elif kind in ("bin", "hydrant", "bollard", "box"):
+        place = point - 0.3 * side + [0, 0, SIDEWALK_M]
+        if not lots.is_open(Point(place[0], place[1]), 0.3):
+            return
+    else:
+        return
+    props.setdefault(kind, []).append((place, float(np.arctan2(-out[1], -out[0]))))
+    boxes.append(LevelBox(STATIC_TAG, Pose(float(place[0]), float(-place[1]), float(place[2]) + 0.5), (0.4, 0.4, 0.5)))
+
+
+def _trees(frontage: Frontage, ground: Ground, planting: Planting, rng: np.random.Generator) -> None:
+    kind = str(rng.choice(["slender", "slender", "broadleaf"]))
+    crown = 1.25 if kind == "slender" else 2.4
+    for u in np.arange(float(rng.uniform(4, 8)), frontage.length - 3.0, 8.0):
+        point, out = frontage.at(float(u + rng.uniform(-0.7, 0.7)))
+        scale = float(rng.uniform(0.85, 1.15))
+        place = point[:2] + out * (crown * scale + 0.35)
+        planting.try_plant(kind, float(place[0]), float(place[1]), ground, scale, rng, crown)
+    for u in np.arange(float(rng.uniform(2, 5)), frontage.length - 2.0, 5.0):
+        if rng.random() < 0.35:
+            point, out = frontage.at(float(u))
+            place = point[:2] + out * rng.uniform(1.3, 3.0)
+            planting.try_plant("bush", float(place[0]), float(place[1]), ground, float(rng.uniform(0.6, 1.2)), rng, 0.8)
+
+
+def _garden_edge(builder: MeshBuilder, frontage: Frontage, ground: Ground, lots: Lots, rng: np.random.Generator) -> None:
+    """Where the ground behind the sidewalk is open: one kind of boundary for a stretch, then perhaps another."""
+    kind = str(rng.choice(["hedge", "fence_mesh", "fence_wood", "wall", "none"], p=[0.3, 0.26, 0.14, 0.22, 0.08]))
+    instance = 0
+    for u in np.arange(2.0, frontage.length - 2.0 - _PIECE_M, _PIECE_M):
+        if rng.random() < 0.16:
+            kind = str(rng.choice(["hedge", "fence_mesh", "fence_wood", "wall", "none"]))
+            instance = 0
+        if kind == "none" or rng.random() < 0.1:
+            continue
+        (a, out_a), (b, out_b) = frontage.at(float(u)), frontage.at(float(u) + _PIECE_M)
+        a = a + 0.5 * np.array([*out_a, 0.0])
+        b = b + 0.5 * np.array([*out_b, 0.0])
+        line = LineString([a[:2], b[:2]])
+        if not lots.is_open(line, 0.35):
+            continue
+        lots.mark(line.buffer(0.3, cap_style="flat"))
+        a[2], b[2] = ground.lot_height(np.array([a[:2], b[:2]]))
+        instance = instance or builder.new_instance()
+        if kind == "hedge":
+            hedge(builder, a, b, 1.15)
+        elif kind == "wall":
+            _low_wall(builder, a, b, instance)
+        else:
+            _fence(builder, kind, a, b, instance)
+
+
+def _fence(builder: MeshBuilder, kind: str, a: Array, b: Array, instance: int) -> None:
+    height = 1.25 if kind == "fence_mesh" else 1.5
+    quad = np.array([a - [0, 0, 0.1], b - [0, 0, 0.1], b + [0, 0, height], a + [0, 0, height]])
+    u = float(np.linalg.norm(b - a)) / 4.0
+    # The mesh texture has rails at its foot and at half its height: one storey of it is one fence.
+    v = 0.53 if kind == "fence_mesh" else height / 4.0
+    uv = np.array([(0.0, 0.0), (u, 0.0), (u, v), (0.0, v)])
+    color = (84, 90, 88) if kind == "fence_mesh" else (172, 132, 92)
+    builder.quads(kind, FENCE_TAG, [quad], uv, color, instance, two_sided=True)
+    builder.tube("pole_metal", FENCE_TAG, a - [0, 0, 0.2], a + [0, 0, height + 0.08], 0.035, sides=4, colors=(90, 94, 92), instance=instance)
+
+
+def _low_wall(builder: MeshBuilder, a: Array, b: Array, instance: int) -> None:
+    middle = (a + b) / 2
+    heading = float(np.arctan2(b[1] - a[1], b[0] - a[0]))
+    half = float(np.linalg.norm(b[:2] - a[:2])) / 2
+    x, y, z = (float(v) for v in middle)
+    builder.box("wall_stone", WALL_TAG, (x, y, z + 0.4), (half, 0.13, 0.55), heading, (190, 180, 164), instance)
+    builder.box("kerb", WALL_TAG, (x, y, z + 0.99), (half, 0.18, 0.05), heading, (176, 172, 166), instance, bottom=True)
+
+
+def _guard_rail(builder: MeshBuilder, frontage: Frontage) -> None:
+    us = np.arange(0.0, frontage.length, 4.0)
+    if len(us) < 2:
+        return
+    line = np.array([(p + 0.7 * np.array([*out, 0.0])) for p, out in (frontage.at(float(u)) for u in us)])
+    instance = builder.new_instance()
+    low, high = line + [0, 0, 0.45], line + [0, 0, 0.78]
+    faces = np.stack([low[:-1], low[1:], high[1:], high[:-1]], axis=1)
+    uv = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1)])
+    builder.quads("metal", GUARD_RAIL_TAG, faces, uv, (186, 190, 192), instance, two_sided=True)
+    for foot in line:
+        top = foot + [0, 0, 0.8]
+        builder.tube("metal", GUARD_RAIL_TAG, foot - [0, 0, 0.5], top, 0.06, sides=4, colors=(150, 152, 154), instance=instance, small=True)
