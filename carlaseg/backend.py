@@ -1,20 +1,24 @@
-"""What must happen before Keras loads its backend. No keras here, so that it can happen before."""
+"""Loads Keras and its backend, with what must happen before; the first thing that training and inference do."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import platform
+import sys
+import tempfile
+from collections.abc import Iterator
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's mallopt. Source: malloc.h of glibc 2.36."""
 
 
 def prepare_backend() -> None:
-    """Make ready for Keras: memory that is kept rather than given back at every operation, and a quiet TensorFlow.
+    """Load Keras: with memory that is kept rather than given back at every operation, and without TensorFlow's greetings.
 
-    Call it before the first import of keras. On Linux with glibc an activation above 32 MiB is otherwise mapped and
+    Call it before anything that imports keras. On Linux with glibc an activation above 32 MiB is otherwise mapped and
     unmapped at each operation, and each page is cleared by the kernel again: 1.2 to 1.5 times a training step of
     FC-DenseNet on a CPU (benchmarks/training_step.py). Elsewhere nothing happens.
     """
@@ -25,3 +29,28 @@ def prepare_backend() -> None:
             mallopt(M_MMAP_MAX, 0)
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(M_TOP_PAD, 64 * 2**20)
+    if "keras" not in sys.modules:
+        with _standard_error_aside():
+            importlib.import_module("keras")
+
+
+@contextlib.contextmanager
+def _standard_error_aside() -> Iterator[None]:
+    """Keep what C++ code prints on standard error; let it out only when the block fails.
+
+    TensorFlow 2.21 prints three lines at import before it reads any of its own settings for silence.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside:
+        kept = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            aside.seek(0)
+            os.write(2, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

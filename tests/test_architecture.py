@@ -44,7 +44,7 @@ RESERVED = {
     "carla": {"recording", "doctor"},
     "panda3d": {"simulator"},
     "direct": {"simulator"},
-    "keras": {"models", "training", "inference", "checkpoint", "doctor"},
+    "keras": {"backend", "models", "training", "inference", "checkpoint", "doctor"},
     "tensorflow": {"training", "inference", "doctor"},
     "imgaug": {"pipeline"},
     "msgpack": {"wire"},
