@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def prepare_backend() -> None:
-    """Load Keras: with memory that is kept rather than given back at every operation, and without TensorFlow's greetings.
+    """Load Keras: with memory that is kept, not given back at every operation, and without TensorFlow's greetings.
 
     Call it before anything that imports keras. On Linux with glibc an activation above 32 MiB is otherwise mapped and
     unmapped at each operation, and each page is cleared by the kernel again: 1.2 to 1.5 times a training step of
