@@ -55,6 +55,8 @@ class Drive:
         session: in synchronous mode; all that is spawned ends with it.
         config: of the recording.
         watch: gets the seconds of the stages "simulator" and "wait".
+        rest_between: let the sensors rest in ticks that are not saved, so that nothing is drawn for them. For the
+            embedded simulator; a real camera's exposure and textures settle by drawing.
 
     Attributes:
         vehicles: how many other vehicles found a place.
@@ -66,13 +68,15 @@ class Drive:
         SimulatorError: no place for the ego.
     """
 
-    def __init__(self, session: Session, config: RecordConfig, watch: Stopwatch) -> None:
+    def __init__(self, session: Session, config: RecordConfig, watch: Stopwatch, rest_between: bool = False) -> None:
         self._session = session
         self._config = config
         self._watch = watch
+        self._rest_between = rest_between and config.every > 1
         self.dropped: list[DroppedFrame] = []
         self.tick_count = 0
         self._drops_in_a_row = 0
+        self._resting = False
         weather = weather_preset(session.carla, config.weather)
         session.world.set_weather(weather)
         self.weather = {
@@ -134,8 +138,11 @@ class Drive:
             SimulatorError: the sensors stay silent tick after tick, or the server does not answer.
         """
         while keep_going():
+            due = self.tick_count + 1 >= tick_of_slot(self._config, slot)
+            if due and self._resting:
+                self._wake()
             simulator_frame = self._tick()
-            if self.tick_count < tick_of_slot(self._config, slot):
+            if not due:
                 continue
             try:
                 with self._watch.stage("wait"):
@@ -144,8 +151,16 @@ class Drive:
                 self._drop(error)
                 continue
             self._drops_in_a_row = 0
+            if self._rest_between:
+                self.rig.rest()
+                self._resting = True
             return frame
         return None
+
+    def _wake(self) -> None:
+        with self._watch.stage("simulator"):
+            self.rig.listen()
+        self._resting = False
 
     def _tick(self) -> int:
         with self._watch.stage("simulator"):

@@ -96,7 +96,7 @@ def record(config: RecordConfig) -> RecordResult:
         if not slots:
             return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
-        drive = Drive(session, config, watch)
+        drive = Drive(session, config, watch, rest_between=config.simulator == "embedded")
         _say_header(config, session, drive, label_scheme, place)
         seen = drive.begin(slots[0], lambda: not stop.requested)
         if seen is None:
@@ -297,8 +297,9 @@ def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[st
     try:
         write_card(folder, metadata, counts, command_words(config))
         samples = open_dataset(folder).samples
-        step = max(1, len(samples) // CONTACT_SHEET_FRAMES)
-        contact_sheet(samples[::step][:CONTACT_SHEET_FRAMES], folder / CONTACT_SHEET_FILE)
+        shown = min(CONTACT_SHEET_FRAMES, len(samples))
+        spread = [samples[number * len(samples) // shown] for number in range(shown)]
+        contact_sheet(spread, folder / CONTACT_SHEET_FILE)
     except OSError as error:
         # The frames are what matters; a full disk has no room for the words about them.
         say("note", f"{folder}: no README.md or contact sheet: {error.strerror}")

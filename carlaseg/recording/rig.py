@@ -105,6 +105,11 @@ class Rig:
         for sensor in self.sensors:
             sensor.actor.listen(sensor.stream.receive)
 
+    def rest(self) -> None:
+        """Close every sensor's stream: nothing is drawn for them until `listen`."""
+        for sensor in self.sensors:
+            sensor.actor.stop()
+
     def collect(self, frame: int) -> dict[str, SensorFrame]:
         """Every sensor's data of exactly this frame, by sensor name.
 

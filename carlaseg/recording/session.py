@@ -12,6 +12,7 @@ import math
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -282,14 +283,14 @@ class Session:
             # here all the same, because they would connect to the next server on this port.
             for sensor in self._sensors:
                 with suppress(RuntimeError):
-                    sensor.stop()
+                    _stop_listening(sensor)
             self.left_behind.append("the server is gone, and its actors and settings with it")
             return
         if self._silent:
             self.client.set_timeout(min(self.timeout_s, CLEAN_UP_TIMEOUT_S))
         for sensor in self._sensors:
             # Stop before destroying: data that arrives for a destroyed sensor ends the client with a stream error.
-            self._try("a sensor was not stopped", sensor.stop)
+            self._try("a sensor was not stopped", partial(_stop_listening, sensor))
         for release in reversed(self._releases):
             self._try("a part of the traffic was not released", release)
         if self._actor_ids:
@@ -333,3 +334,10 @@ class Session:
                 (("find out why", "carlaseg doctor"),),
             )
         return SimulatorError(f"{where}: expected {expected}, received an error: {error}.")
+
+
+def _stop_listening(sensor: Any) -> None:
+    # A property in some releases of the client and a method in others; stopping twice makes it grumble on the terminal.
+    listening = sensor.is_listening
+    if listening() if callable(listening) else listening:
+        sensor.stop()
