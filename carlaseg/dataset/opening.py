@@ -49,9 +49,12 @@ def open_dataset(
     if not listing.samples:
         where = f"the split {split!r} of {folder}" if split else str(folder)
         raise DatasetError(f"{where}: expected images ({listing.layout}), received none.")
-    if masks_required:
-        _require_masks(folder, listing)
     samples = listing.samples
+    left_out: tuple[str, ...] = ()
+    if masks_required:
+        samples = _with_masks(folder, listing)
+        if len(samples) < len(listing.samples):
+            left_out = (f"{len(listing.samples) - len(samples)} images without a mask are left out",)
     found, evidence, encoding = _scheme_of(listing, given)
     if masks_required and found is None:
         raise DatasetError(
@@ -60,7 +63,7 @@ def open_dataset(
         )
     if encoding is not None or found is not None:
         samples = [_completed(sample, encoding, found) for sample in samples]
-    return Dataset(folder, listing.layout, found, samples, evidence, listing.splits, split, listing.orphans)
+    return Dataset(folder, listing.layout, found, samples, evidence + left_out, listing.splits, split, listing.orphans)
 
 
 def _completed(sample: Sample, encoding: MaskEncoding | None, found: LabelScheme | None) -> Sample:
@@ -73,14 +76,15 @@ def _completed(sample: Sample, encoding: MaskEncoding | None, found: LabelScheme
     )
 
 
-def _require_masks(folder: Path, listing: Listing) -> None:
+def _with_masks(folder: Path, listing: Listing) -> Sequence[Sample]:
     bare = [sample for sample in listing.samples if sample.mask_path is None]
-    if bare:
+    if len(bare) == len(listing.samples) or (bare and not listing.some_unlabelled):
         raise DatasetError(
             f"{bare[0].image_path}: expected a mask for every image ({listing.layout}), received none for "
             f"{len(bare)} of {len(listing.samples)} images.",
             (("all of them", f"carlaseg verify {folder}"),),
         )
+    return [sample for sample in listing.samples if sample.mask_path is not None] if bare else listing.samples
 
 
 def _scheme_of(

@@ -167,7 +167,7 @@ class DatasetStats:
         axes.bar_label(bars, [f" {row.share:.2%} in {row.images} images" for row in rows], fontsize=8)
         # Shares span four orders of magnitude: a linear axis would show the road and nothing else.
         axes.set_xscale("log")
-        axes.set_xlim(right=10)
+        axes.set_xlim(left=min(row.share for row in rows) / 3, right=10)
         axes.set_xlabel("share of labelled pixels (logarithmic)")
         axes.set_title(f"{self.folder.name}: {self.labelled} masks, {self.scheme.name}")
         figure.savefig(path, dpi=100)

@@ -42,4 +42,5 @@ def find(folder: Path, split: str | None) -> Listing | None:
                 )
             )
         orphans += [place / "gt_image_2" / mask for mask in masks.values()]
-    return Listing("kitti-road", samples, "kitti-road", ("its layout is KITTI Road's",), available, tuple(orphans))
+    evidence = ("its layout is KITTI Road's",)
+    return Listing("kitti-road", samples, "kitti-road", evidence, available, tuple(orphans), some_unlabelled=True)

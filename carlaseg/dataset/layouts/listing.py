@@ -24,6 +24,7 @@ class Listing:
         evidence: why that scheme.
         splits: splits the layout has.
         orphans: masks without an image.
+        some_unlabelled: images without a mask are usual in this layout; who needs masks goes without those images.
     """
 
     layout: str
@@ -32,6 +33,7 @@ class Listing:
     evidence: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     orphans: tuple[Path, ...] = ()
+    some_unlabelled: bool = False
 
 
 Layout = Callable[[Path, str | None], Listing | None]
