@@ -88,7 +88,7 @@ def load_model(run: RunFolder, which: Which = "best") -> Any:
     from carlaseg import models
 
     try:
-        model = models.build(card.network, card.num_classes, **card.options)
+        model = models.rebuild(card.network, card.num_classes, **card.options)
     except (ConfigError, TypeError, ValueError) as error:
         raise CheckpointError(f"{run.path / 'model.json'}: expected a network that can be built; {error}") from error
     load_weights(path, model)

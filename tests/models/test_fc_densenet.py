@@ -1,0 +1,94 @@
+"""FC-DenseNet against the paper: parameters, convolutions, and who sees whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carlaseg import models
+from carlaseg.errors import ConfigError
+
+# Trainable parameters and all parameters, by number of classes. Source: an analytic counter of the published graphs.
+PARAMETERS = {
+    "fc_densenet56": {
+        2: (1_375_058, 1_396_226), 11: (1_376_795, 1_397_963), 12: (1_376_988, 1_398_156), 13: (1_377_181, 1_398_349),
+        19: (1_378_339, 1_399_507), 28: (1_380_076, 1_401_244), 29: (1_380_269, 1_401_437),
+    },
+    "fc_densenet67": {
+        2: (3_460_642, 3_500_322), 11: (3_463_243, 3_502_923), 12: (3_463_532, 3_503_212), 13: (3_463_821, 3_503_501),
+        19: (3_465_555, 3_505_235), 28: (3_468_156, 3_507_836), 29: (3_468_445, 3_508_125),
+    },
+    "fc_densenet103": {
+        2: (9_319_778, 9_422_850), 11: (9_322_091, 9_425_163), 12: (9_322_348, 9_425_420), 13: (9_322_605, 9_425_677),
+        19: (9_324_147, 9_427_219), 28: (9_326_460, 9_429_532), 29: (9_326_717, 9_429_789),
+    },
+}  # fmt: skip
+
+
+def trainable(model: Any) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+def convolutions(model: Any) -> list[Any]:
+    return [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Conv2DTranspose")]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_published_network_has_the_published_parameters_and_layers(name: str) -> None:
+    for num_classes, counts in PARAMETERS[name].items():
+        # The classes are in the last layer alone, so two builds give all seven.
+        if num_classes in (2, 29):
+            model = models.build(name, num_classes)
+            assert (trainable(model), model.count_params()) == counts
+            assert len(convolutions(model)) == int(name.removeprefix("fc_densenet"))
+    a_class = model.get_layer("logits").count_params() // 29
+    for num_classes, (trained, total) in PARAMETERS[name].items():
+        assert (trained, total) == (trainable(model) - (29 - num_classes) * a_class,
+                                    model.count_params() - (29 - num_classes) * a_class)  # fmt: skip
+
+
+def test_the_free_form_as_it_stands_is_the_network_of_724_942_parameters() -> None:
+    model = models.build("fc_densenet", num_classes=13)
+    assert (trainable(model), model.count_params()) == (713_580, 724_942)
+    assert len(convolutions(model)) == 56
+    first = model.get_layer("first_conv")
+    assert (first.filters, first.kernel_size) == (36, (7, 7))
+    assert model.get_layer("down1_transition_conv").filters == int(0.6 * (36 + 4 * 12))
+    assert type(model.get_layer("down1_transition_pool")).__name__ == "AveragePooling2D"
+    assert {
+        layer.filters for layer in convolutions(model) if layer.name.startswith("up") and "transition" in layer.name
+    } == {48}
+
+
+def test_a_transition_up_sees_the_new_feature_maps_of_the_block_before_alone() -> None:
+    model = models.build("fc_densenet103", num_classes=11)
+    # 15 layers of the bottleneck, then 12, 10, 7, 5 of the blocks on the way up, 16 feature maps each.
+    channels = [model.get_layer(f"up{level}_transition_conv").input.shape[-1] for level in range(1, 6)]
+    assert channels == [15 * 16, 12 * 16, 10 * 16, 7 * 16, 5 * 16]
+
+
+def test_the_classifier_sees_the_whole_stack_of_the_last_block() -> None:
+    widths = {"fc_densenet56": 192, "fc_densenet67": 288, "fc_densenet103": 256}
+    for name, width in widths.items():
+        assert models.build(name, num_classes=11).get_layer("logits").input.shape[-1] == width
+
+
+def test_layers_may_differ_from_block_to_block() -> None:
+    model = models.build("fc_densenet", 3, groups=1, layers_per_block=(1, 2, 3), growth_rate=4, first_filters=8)
+    assert model.get_layer("up1_dense3_conv").filters == 4
+    with pytest.raises(ConfigError, match=r"expected one number of at least 1, or 3 of them for 1 groups"):
+        models.build("fc_densenet", 3, groups=1, layers_per_block=(1, 2))
+
+
+def test_an_image_smaller_than_the_deepest_pooling_is_segmented_too() -> None:
+    model = models.build("fc_densenet", 3, groups=5, layers_per_block=1, growth_rate=2, first_filters=4)
+    assert np.asarray(model(np.zeros((1, 5, 3, 3), np.uint8))).shape == (1, 5, 3, 3)
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    model = models.build("fc_densenet", 3, groups=1, layers_per_block=1, growth_rate=4, first_filters=8)
+    picture = np.full((1, 16, 16, 3), 90, np.uint8)
+    assert np.array_equal(np.asarray(model(picture)), np.asarray(model(picture)))
+    assert not np.array_equal(np.asarray(model(picture, training=True)), np.asarray(model(picture, training=True)))
