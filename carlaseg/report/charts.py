@@ -103,7 +103,7 @@ def confusion_chart(confusion: NDArray[np.int64], names: Sequence[str]) -> str:
     counts = confusion[np.ix_(shown, shown)]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     longest = max(len(names[i]) for i in shown)
-    left, top = 14 + 7 * longest, 18 + round(5.2 * longest)
+    left, top = 14 + 7 * longest, 26 + round(5.4 * longest)
     side = CELL * len(shown)
     parts = [f'<text class="tick" x="{left + side / 2:.0f}" y="12" text-anchor="middle">predicted</text>']
     for place, index in enumerate(shown):

@@ -201,7 +201,7 @@ def tested(sources: Sources) -> str:
 
 def _tested(outcome: Results, sources: Sources) -> str:
     seconds = outcome.summary.get("seconds", {})
-    parts = [f"<h3><code>{escape(_input(outcome))}</code></h3>"]
+    parts = [f"<h3>On <code>{escape(_input(outcome))}</code></h3>"]
     speed = outcome.summary.get("images_per_s")
     parts.append(
         paragraph(

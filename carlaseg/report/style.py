@@ -67,7 +67,8 @@ overflow:hidden}
 details{margin:.8rem 0}summary{cursor:pointer;color:var(--accent)}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--soft);font-size:.86rem}
 @media(max-width:560px){body{font-size:15px}.tile b{font-size:1.4rem}th,td{padding:.28rem .4rem}h2{margin-top:2.4rem}
-.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.45rem}.tiles{grid-template-columns:1fr 1fr}}
+.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.45rem}.tiles{grid-template-columns:1fr 1fr}
+.meter{width:11vw}}
 @media print{nav{display:none}.js .slider figure{display:block}}
 """
 
