@@ -73,7 +73,7 @@ def _deeplab(
 ) -> keras.Model:
     if output_stride not in _RATES:
         raise ConfigError(f"output_stride: expected 8 or 16, received {output_stride}.")
-    image, x = encoder_input(encoder, encoder_weights)
+    image, x = encoder_input(encoder, encoder_weights, width_multiplier)
     stages = ENCODERS[encoder].features(x, output_stride=output_stride, width_multiplier=width_multiplier, seed=seed)
     low, x = stages[2], stages[5]
     maps = scaled(256, width_multiplier)
@@ -96,7 +96,7 @@ def _deeplab(
     x = class_logits(x, num_classes, seed=seed)
     logits = ResizeTo(dtype="float32", name="logits_resize")([x, image])
     model = keras.Model(image, logits, name=f"deeplab_v3_plus_{encoder}")
-    load_encoder_weights(model, encoder, encoder_weights, width_multiplier=width_multiplier)
+    load_encoder_weights(model, encoder, encoder_weights)
     return model
 
 

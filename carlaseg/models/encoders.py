@@ -239,15 +239,28 @@ ENCODERS: Mapping[str, Encoder] = {
 }
 
 
-def encoder_input(encoder: str, encoder_weights: str) -> tuple[Any, Any]:
+def encoder_input(encoder: str, encoder_weights: str, width_multiplier: float = 1.0) -> tuple[Any, Any]:
     """RGB bytes in, and the picture as the encoder's weights want it; in [-1, 1] where there are none.
 
     Returns:
         The input, uint8 (B, H, W, 3) RGB of free height and width, and the scaled picture, float (B, H, W, 3).
+
+    Raises:
+        ConfigError: weights that are no file, or that fit another width; said before a large network is built.
     """
     if encoder_weights == "none":
         return image_input()
     row = ENCODERS[encoder]
+    if encoder_weights not in ("imagenet", LATER) and not Path(encoder_weights).is_file():
+        raise ConfigError(
+            f"encoder_weights: expected 'none', 'imagenet' or a weights file of {row.application}, received "
+            f"{encoder_weights!r}, which is no file."
+        )
+    if encoder_weights != LATER and width_multiplier != 1:
+        raise ConfigError(
+            f"encoder_weights: expected a network of published width, received width_multiplier={width_multiplier}. "
+            f"Weights of {encoder} fit width_multiplier=1 alone; encoder_weights='none' fits every width."
+        )
     image = keras.Input(shape=(None, None, 3), dtype="uint8", name="image")
     # Lists, not tuples: what a configuration in JSON gives back.
     scale = list(row.scale) if isinstance(row.scale, tuple) else row.scale
@@ -256,31 +269,25 @@ def encoder_input(encoder: str, encoder_weights: str) -> tuple[Any, Any]:
 
 
 def load_encoder_weights(
-    model: keras.Model, encoder: str, encoder_weights: str, *, width_multiplier: float = 1.0, include_top: bool = False
+    model: keras.Model, encoder: str, encoder_weights: str, *, include_top: bool = False
 ) -> keras.Model | None:
     """Copy the weights of a `keras.applications` classifier into the layers of the same names.
 
     Args:
-        model: network that holds the encoder's layers.
+        model: network that holds the encoder's layers, of published width.
         encoder: a name in `ENCODERS`.
         encoder_weights: "imagenet" downloads them through Keras; a path is a weights file of the classifier, in any
             form that Keras reads; "none" and "later" do nothing.
-        width_multiplier: of the network; the weights fit 1 alone.
         include_top: the classifier's dense layers are wanted as well, and the file has them.
 
     Returns:
         The classifier, for what has to be copied by other means; None where there was nothing to do.
 
     Raises:
-        ConfigError: no such file, a file that does not fit, no network, or a width the weights do not fit.
+        ConfigError: a file that does not fit, or no network to download it from.
     """
     if encoder_weights in ("none", LATER):
         return None
-    if width_multiplier != 1:
-        raise ConfigError(
-            f"encoder_weights: expected a network of published width, received width_multiplier={width_multiplier}. "
-            f"Weights of {encoder} fit width_multiplier=1 alone; encoder_weights='none' fits every width."
-        )
     source = _classifier(encoder, encoder_weights, include_top)
     row = ENCODERS[encoder]
     ours = {layer.name: layer for layer in model.layers if layer.weights}
@@ -297,11 +304,6 @@ def load_encoder_weights(
 
 def _classifier(encoder: str, encoder_weights: str, include_top: bool) -> keras.Model:
     row = ENCODERS[encoder]
-    if encoder_weights != "imagenet" and not Path(encoder_weights).is_file():
-        raise ConfigError(
-            f"encoder_weights: expected 'none', 'imagenet' or a weights file of {row.application}, received "
-            f"{encoder_weights!r}, which is no file."
-        )
     build = getattr(keras.applications, row.application)
     try:
         return build(include_top=include_top, weights=encoder_weights, input_shape=(224, 224, 3))

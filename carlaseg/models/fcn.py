@@ -70,7 +70,7 @@ def fcn8s_vgg16(
     Raises:
         ConfigError: encoder weights that cannot be loaded.
     """
-    image, x = encoder_input("vgg16", encoder_weights)
+    image, x = encoder_input("vgg16", encoder_weights, width_multiplier)
     stages = ENCODERS["vgg16"].features(x, width_multiplier=width_multiplier, seed=seed)
     x = stages[5]
     for layer, kernel in (("fc6", 7), ("fc7", 1)):
@@ -80,9 +80,7 @@ def fcn8s_vgg16(
     scales = (1.0, 1.0) if encoder_weights == "none" else (1e-2, 1e-4)
     logits = _decoder(image, x, stages[4], stages[3], num_classes, scales, seed, deconv_bias=False)
     model = keras.Model(image, logits, name=name)
-    classifier = load_encoder_weights(
-        model, "vgg16", encoder_weights, width_multiplier=width_multiplier, include_top=True
-    )
+    classifier = load_encoder_weights(model, "vgg16", encoder_weights, include_top=True)
     if classifier is not None:
         for dense, layer in (("fc1", "fc6"), ("fc2", "fc7")):
             copy_dense(classifier.get_layer(dense), model.get_layer(layer))
@@ -151,11 +149,11 @@ def _without_dense(
     seed: int,
     name: str,
 ) -> keras.Model:
-    image, x = encoder_input(encoder, encoder_weights)
+    image, x = encoder_input(encoder, encoder_weights, width_multiplier)
     stages = ENCODERS[encoder].features(x, width_multiplier=width_multiplier, seed=seed)
     logits = _decoder(image, stages[5], stages[4], stages[3], num_classes, scales, seed, deconv_bias=True)
     model = keras.Model(image, logits, name=name)
-    load_encoder_weights(model, encoder, encoder_weights, width_multiplier=width_multiplier)
+    load_encoder_weights(model, encoder, encoder_weights)
     return model
 
 

@@ -58,7 +58,7 @@ def pspnet_densenet121(
 def _pspnet(
     encoder: str, num_classes: int, dropout_rate: float, encoder_weights: str, width_multiplier: float, seed: int
 ) -> keras.Model:
-    image, x = encoder_input(encoder, encoder_weights)
+    image, x = encoder_input(encoder, encoder_weights, width_multiplier)
     x = ENCODERS[encoder].features(x, output_stride=8, width_multiplier=width_multiplier, seed=seed)[5]
 
     # === Pyramid ===
@@ -77,5 +77,5 @@ def _pspnet(
     x = class_logits(x, num_classes, seed=seed)
     logits = ResizeTo(dtype="float32", name="logits_resize")([x, image])
     model = keras.Model(image, logits, name=f"pspnet_{encoder}")
-    load_encoder_weights(model, encoder, encoder_weights, width_multiplier=width_multiplier)
+    load_encoder_weights(model, encoder, encoder_weights)
     return model

@@ -43,7 +43,7 @@ def segnet(
     Raises:
         ConfigError: encoder weights that cannot be loaded.
     """
-    image, x = encoder_input("vgg16", encoder_weights)
+    image, x = encoder_input("vgg16", encoder_weights, width_multiplier)
 
     # === Encoder: names of VGG16, whose weights fit ===
     pooled = []
@@ -75,7 +75,7 @@ def segnet(
         name="logits",
     )(x)
     model = keras.Model(image, logits, name=name)
-    load_encoder_weights(model, "vgg16", encoder_weights, width_multiplier=width_multiplier)
+    load_encoder_weights(model, "vgg16", encoder_weights)
     return model
 
 
