@@ -18,6 +18,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEAD = 64 * 1024
+_WEBP_HEAD = 30
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -41,9 +42,10 @@ def picture_size(path: Path) -> tuple[int, int]:
     elif head.startswith(b"\xff\xd8"):
         size = _jpeg_size(head)
         whole = b"\xff\xd9" in tail
-    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= 30:
+    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= _WEBP_HEAD:
         size = _webp_size(head)
-        whole = length >= struct.unpack("<I", head[4:8])[0] + 8
+        promised = int(struct.unpack("<I", head[4:8])[0])
+        whole = length >= promised + 8 > _WEBP_HEAD
     else:
         raise DatasetError(f"{path}: expected a PNG, JPEG or WebP, received {head[:8]!r} ({length} bytes).")
     if not whole:
@@ -72,8 +74,10 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     if kind == b"VP8X":
         width = int.from_bytes(head[24:27], "little") + 1
         return int.from_bytes(head[27:30], "little") + 1, width
-    if kind == b"VP8L":
+    if kind == b"VP8L" and head[20] == 0x2F:
         bits = int.from_bytes(head[21:25], "little")
         return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-    width, height = struct.unpack("<HH", head[26:30])
-    return height & 0x3FFF, width & 0x3FFF
+    if kind == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", head[26:30])
+        return height & 0x3FFF, width & 0x3FFF
+    return 0, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -95,25 +95,35 @@ def _scheme_of(
     if not masked:
         return given, ("no masks",), None
     encoding = None
-    if any(sample.mask_encoding is None for sample in masked[:1]):
-        first = masked[0].mask_path
-        assert first is not None
-        encoding = mask_encoding(first)
+    if masked[0].mask_encoding is None:
+        encoding = next(_readable(mask_encoding, _paths(masked[:_PICTURES_LOOKED_AT])), None)
     if given is not None:
         return given, ("named by the user",), encoding
     if listing.scheme is not None:
         return labels.scheme(listing.scheme), listing.evidence, encoding
-    looked_at = spread(masked, _PICTURES_LOOKED_AT)
-    paths = [sample.mask_path for sample in looked_at if sample.mask_path is not None]
+    paths = _paths(spread(masked, _PICTURES_LOOKED_AT))
     if encoding == "colors":
-        detection = labels.detect([], None, [read_image(path) for path in paths])
+        detection = labels.detect([], None, list(_readable(read_image, paths)))
     else:
-        detection = labels.detect([thinned(read_raw_mask(path, encoding or "ids", None)) for path in paths])
+        detection = labels.detect(list(_readable(lambda path: thinned(read_raw_mask(path, "ids", None)), paths)))
     found = detection.scheme if detection.confident else None
     evidence = detection.evidence
     if found is None and detection.scheme is not None:
         evidence = (f"perhaps {detection.scheme.name}, but not clearly", *evidence)
     return found, evidence, encoding
+
+
+def _paths(samples: Sequence[Sample]) -> list[Path]:
+    return [sample.mask_path for sample in samples if sample.mask_path is not None]
+
+
+def _readable(read: Callable[[Path], ItemT], paths: Sequence[Path]) -> Iterator[ItemT]:
+    """What can be read. A damaged file must not keep anybody from opening, or verifying, the rest."""
+    for path in paths:
+        try:
+            yield read(path)
+        except DatasetError:
+            continue
 
 
 def thinned(mask: Mask) -> Mask:
