@@ -19,13 +19,15 @@ THROTTLE_MPS2 = 4.0
 BRAKE_MPS2 = 8.0
 DRAG_PER_S = 0.05
 ROLLING_MPS2 = 0.02
-"""With these four the client's TrafficManager holds 26.8 km/h for a target of 27 and stays within 0.2 m of the lane."""
+"""With these four the client's TrafficManager holds 26.8 km/h for a target of 27."""
 FULL_FRICTION = 2.0
 FULL_STIFFNESS = 500.0
-MAX_STEER_DEG = 35.0
-"""CARLA's cars turn their front wheels by up to 70 degrees, but its TrafficManager steers as if for half of that."""
+MAX_STEER_DEG = 50.0
+"""Front wheels at full lock; with 35 the client's TrafficManager comes out of tight corners 0.7 m off the lane."""
 WHEELBASE_SHARE = 0.6
 """Wheelbase over length; 2.9 m for a car of 4.8 m."""
+SHORTEST_WHEELBASE_M, LONGEST_WHEELBASE_M = 1.6, 2.9
+"""Bicycles turn as if no shorter, buses as if no longer: the TrafficManager steers all vehicles alike."""
 ACKERMANN_GAIN_PER_S = 2.0
 _DEFAULT_DRAG = 0.3
 
@@ -48,7 +50,7 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
     speed = vehicle.speed
     steer_rad = _steer_rad(vehicle)
     vehicle.steer_deg = math.degrees(steer_rad)
-    wheelbase = max(2 * vehicle.extent[0] * WHEELBASE_SHARE, 0.5)
+    wheelbase = min(max(2 * vehicle.extent[0] * WHEELBASE_SHARE, SHORTEST_WHEELBASE_M), LONGEST_WHEELBASE_M)
     yaw_rate = speed * math.tan(steer_rad) / wheelbase
     pose = vehicle.pose
     turn = yaw_rate * dt_s

@@ -20,8 +20,8 @@ from carlaseg.wire.structs import wrong
 
 MAX_MESSAGE_BYTES = 32 << 20
 """Longest request: an OpenDRIVE file of a large town is about 10 MB; nothing else comes near."""
-MAX_ARRAY_ITEMS = 1 << 16
-"""Longest array, checked before the array is allocated."""
+MAX_ARRAY_ITEMS = 1 << 13
+"""Longest array, checked before the array is allocated; arrays nest no deeper than msgpack's 1,024 levels."""
 MAX_MESSAGE_ITEMS = 1 << 20
 """Items of all arrays of one request together: one byte of an empty array costs 56 bytes of memory."""
 MAX_METHOD_CHARACTERS = 128

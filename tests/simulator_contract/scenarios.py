@@ -144,7 +144,7 @@ def cameras(client):
                     "sizes": [[image.width, image.height, image.fov, len(image.raw_data)] for image in images],
                     "poses": [
                         place(image.transform) == place(snapshot.find(sensor.id).get_transform())
-                        for image, (sensor, _) in zip(images, sensors)
+                        for image, (sensor, _) in zip(images, sensors, strict=True)
                     ],
                 }
             )
@@ -340,7 +340,7 @@ def walking(client):
             controller.set_max_speed(1.4)
         for _ in range(120):
             world.tick()
-        moved = [walker.get_location().distance(start) for walker, start in zip(walkers, begun)]
+        moved = [walker.get_location().distance(start) for walker, start in zip(walkers, begun, strict=True)]
         heights = [walker.get_location().z for walker in walkers]
         for controller in controllers:
             controller.stop()
