@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +11,7 @@ import numpy as np
 from carlaseg import labels
 from carlaseg.dataset.layouts import LAYOUTS, LOOKED_FOR, Listing
 from carlaseg.dataset.pictures import Mask, mask_encoding, read_image, read_raw_mask
-from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample
+from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample, SampleTable
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
 
@@ -46,53 +45,42 @@ def open_dataset(
     listing = next((answer for layout in LAYOUTS if (answer := layout(folder, split)) is not None), None)
     if listing is None:
         raise DatasetError(f"{folder}: expected a dataset, received none of: {LOOKED_FOR}.")
-    if not listing.samples:
+    if len(listing.samples) == 0:
         where = f"the split {split!r} of {folder}" if split else str(folder)
         raise DatasetError(f"{where}: expected images ({listing.layout}), received none.")
-    samples = listing.samples
+    samples = listing.samples if isinstance(listing.samples, SampleTable) else SampleTable(listing.samples)
+    masked = samples.masked
     left_out: tuple[str, ...] = ()
-    if masks_required:
-        samples = _with_masks(folder, listing)
-        if len(samples) < len(listing.samples):
-            left_out = (f"{len(listing.samples) - len(samples)} images without a mask are left out",)
-    found, evidence, encoding = _scheme_of(listing, given)
+    if masks_required and len(masked) < len(samples):
+        _require_masks(folder, listing, samples, len(masked))
+        left_out = (f"{len(samples) - len(masked)} images without a mask are left out",)
+        samples = masked
+    found, evidence, encoding = _scheme_of(listing, masked, given)
     if masks_required and found is None:
         raise DatasetError(
             f"{folder}: expected to find out the label scheme of its masks, received {'; '.join(evidence)}.",
             (("name it", f"--scheme {' | '.join(labels.SCHEMES)}"),),
         )
-    if encoding is not None or found is not None:
-        samples = [_completed(sample, encoding, found) for sample in samples]
+    samples = samples.with_labels(encoding, found.name if found is not None else None)
     return Dataset(folder, listing.layout, found, samples, evidence + left_out, listing.splits, split, listing.orphans)
 
 
-def _completed(sample: Sample, encoding: MaskEncoding | None, found: LabelScheme | None) -> Sample:
-    if sample.mask_path is None:
-        return sample
-    return replace(
-        sample,
-        mask_encoding=sample.mask_encoding or encoding,
-        scheme=found.name if found is not None else sample.scheme,
+def _require_masks(folder: Path, listing: Listing, samples: SampleTable, masked: int) -> None:
+    if masked and listing.some_unlabelled:
+        return
+    first = next(sample for sample in samples if sample.mask_path is None)
+    raise DatasetError(
+        f"{first.image_path}: expected a mask for every image ({listing.layout}), received none for "
+        f"{len(samples) - masked} of {len(samples)} images.",
+        (("all of them", f"carlaseg verify {folder}"),),
     )
 
 
-def _with_masks(folder: Path, listing: Listing) -> Sequence[Sample]:
-    bare = [sample for sample in listing.samples if sample.mask_path is None]
-    if len(bare) == len(listing.samples) or (bare and not listing.some_unlabelled):
-        raise DatasetError(
-            f"{bare[0].image_path}: expected a mask for every image ({listing.layout}), received none for "
-            f"{len(bare)} of {len(listing.samples)} images.",
-            (("all of them", f"carlaseg verify {folder}"),),
-        )
-    return [sample for sample in listing.samples if sample.mask_path is not None] if bare else listing.samples
-
-
 def _scheme_of(
-    listing: Listing, given: LabelScheme | None
+    listing: Listing, masked: SampleTable, given: LabelScheme | None
 ) -> tuple[LabelScheme | None, tuple[str, ...], MaskEncoding | None]:
     """The scheme, the evidence, and how masks of unknown encoding hold their ids."""
-    masked = [sample for sample in listing.samples if sample.mask_path is not None]
-    if not masked:
+    if len(masked) == 0:
         return given, ("no masks",), None
     encoding = None
     if masked[0].mask_encoding is None:

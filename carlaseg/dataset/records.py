@@ -227,11 +227,7 @@ class FrameRecord:
         Raises:
             DatasetError: the line is not a whole record.
         """
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{where}: expected a frame as JSON, received {line[:40]!r} ({error}).") from error
-        return cls.from_json(value, where)
+        return cls.from_json(json_line(line, where), where)
 
 
 @dataclass(frozen=True)
@@ -333,6 +329,19 @@ class RecordingMetadata:
             ended=fields.get("ended"),
             counts={str(key): int(count) for key, count in _mapping(fields.get("counts", {}), where).items()},
         )
+
+
+def json_line(line: bytes, where: str) -> dict[str, Any]:
+    """A line of `frames.jsonl` as JSON values.
+
+    Raises:
+        DatasetError: the line is not a JSON object.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{where}: expected a frame as JSON, received {line[:40]!r} ({error}).") from error
+    return _mapping(value, where)
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

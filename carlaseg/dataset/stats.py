@@ -202,8 +202,8 @@ def count_classes(dataset: Dataset, advance: Callable[[], object] | None = None)
         Median-frequency weights: Eigen and Fergus 2015 as used by SegNet; the frequency of a class is its pixels over
         the pixels of the images it occurs in. Inverse log: ENet, c = 1.02.
     """
-    masked = [sample for sample in dataset.samples if sample.mask_path is not None]
-    if not masked:
+    masked = dataset.samples.masked
+    if len(masked) == 0:
         raise DatasetError(
             f"{dataset.folder}: expected masks to count, received {len(dataset.samples)} images without."
         )
@@ -236,7 +236,7 @@ def count_classes(dataset: Dataset, advance: Callable[[], object] | None = None)
         void_pixels=int(pixels[IGNORE_ID]),
         classes=_classes(scheme_named(dataset.scheme.name), pixels, images, pixels_where_present, total),
         sizes=dict(sizes.most_common()),
-        drives=dict(Counter(sample.drive for sample in dataset.samples)),
+        drives=dict(Counter(dataset.samples.drives)),
     )
 
 

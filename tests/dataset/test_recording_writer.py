@@ -154,7 +154,7 @@ def test_a_line_that_lacks_a_field_names_it(recording: Path) -> None:
     del value["speed_kmh"]
     (recording / "frames.jsonl").write_text(json.dumps(value) + "\n")
     with pytest.raises(DatasetError, match="line 1: expected speed_kmh as a number, received nothing"):
-        open_dataset(recording)
+        frames_in(recording)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../secret.png", "rgb/../../x.png", "C:/x.png", "rgb\\x.png"])

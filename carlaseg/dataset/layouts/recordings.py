@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from carlaseg.dataset.layouts.listing import Listing, chosen_splits, folders_in
-from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
-from carlaseg.dataset.samples import Sample
-from carlaseg.labels import LabelScheme, require_one_scheme
+from carlaseg.dataset.reader import is_recording, read_frame_files, read_metadata
+from carlaseg.dataset.records import RecordingMetadata
+from carlaseg.dataset.samples import Sample, SampleTable
+from carlaseg.labels import require_one_scheme
 
 IMAGE, MASK = "rgb", "seg_raw"
 
@@ -26,30 +28,34 @@ def find(folder: Path, split: str | None) -> Listing | None:
         return None
     if split is not None:
         chosen_splits(folder, (), split)
-    samples: list[Sample] = []
-    schemes: dict[str, LabelScheme] = {}
-    for recording in recordings:
-        metadata = read_metadata(recording)
-        schemes[str(recording)] = metadata.label_scheme
-        drive = recording.resolve().name
-        for record in read_frames(recording, metadata):
-            if IMAGE not in record.files:
-                continue
-            mask = record.files.get(MASK)
-            samples.append(
-                Sample(
-                    image_path=recording / record.files[IMAGE].path,
-                    mask_path=recording / mask.path if mask else None,
-                    mask_encoding="ids" if mask else None,
-                    scheme=metadata.label_scheme.name if mask else None,
-                    drive=drive,
-                    frame=record.frame,
-                    town=metadata.town,
-                    weather=metadata.weather,
-                    name=f"{drive}_{record.frame:08d}" if len(recordings) > 1 else f"{record.frame:08d}",
-                )
-            )
+    metadata_of = {recording: read_metadata(recording) for recording in recordings}
+    schemes = {str(recording): metadata.label_scheme for recording, metadata in metadata_of.items()}
     require_one_scheme(schemes)
+    several = len(recordings) > 1
+    samples = SampleTable(
+        sample
+        for recording, metadata in metadata_of.items()
+        for sample in _samples_of(recording, metadata, f"{recording.resolve().name}_" if several else "")
+    )
     name = next(iter(schemes.values())).name
     layout = "recording" if is_recording(folder) else "recordings"
     return Listing(layout, samples, name, ("recording.json names it",))
+
+
+def _samples_of(recording: Path, metadata: RecordingMetadata, before: str) -> Iterator[Sample]:
+    drive = recording.resolve().name
+    for frame, files in read_frame_files(recording, metadata):
+        if IMAGE not in files:
+            continue
+        mask = files.get(MASK)
+        yield Sample(
+            image_path=recording / files[IMAGE].path,
+            mask_path=recording / mask.path if mask else None,
+            mask_encoding="ids" if mask else None,
+            scheme=metadata.label_scheme.name if mask else None,
+            drive=drive,
+            frame=frame,
+            town=metadata.town,
+            weather=metadata.weather,
+            name=f"{before}{frame:08d}",
+        )
