@@ -10,6 +10,7 @@ Rule 3: cutout and weather hide the picture, not the truth: the network learns t
 from __future__ import annotations
 
 import difflib
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast, get_args
@@ -176,14 +177,13 @@ def _imgaug() -> Any:
     in Fog, Clouds and frequency noise; NumPy 2 has neither (it has `np.bool` again). `np.sctypes` is taken away after
     the import, so that no other package mistakes this NumPy for an old one; `np.complex` has to stay.
     """
-    import sys
-
-    if "imgaug" in sys.modules and hasattr(np, "complex"):
-        return sys.modules["imgaug"]
+    # Always under the lock: another thread may be in the middle of the import, and what it sees then is half a package.
     with _IMPORT_LOCK:
         old_names = cast(Any, np)
         if not hasattr(np, "complex"):
             old_names.complex = complex
+        if "imgaug" in sys.modules:
+            return sys.modules["imgaug"]
         lent = not hasattr(np, "sctypes")
         if lent:
             old_names.sctypes = {
