@@ -33,9 +33,10 @@ def step_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
 
 def what_would_fit(model: Any, size: tuple[int, int], batch_size: int, available_bytes: int) -> str:
     """A smaller batch, or a smaller size at batch 1, that is expected to fit: flags to type."""
-    for smaller in range(batch_size - 1, 0, -1):
-        if step_bytes(model, size, smaller) <= available_bytes:
-            return f"--batch-size {smaller}"
+    one, two = (step_bytes(model, size, count) for count in (1, 2))
+    fitting = 1 + (available_bytes - one) // (two - one)
+    if fitting >= 1:
+        return f"--batch-size {min(fitting, batch_size - 1)}" if batch_size > 1 else "a smaller --size"
     for percent in range(90, 5, -10):
         height, width = (max(32, side * percent // 100 // 32 * 32) for side in size)
         if step_bytes(model, (height, width), 1) <= available_bytes:

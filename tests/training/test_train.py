@@ -1,0 +1,311 @@
+"""A run from folders to scores, and everything that may come between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from tiny_run import write_dataset
+from tiny_training import settings
+
+from carlaseg import config as configs
+from carlaseg.checkpoint import RunFolder, load_model, save_weights
+from carlaseg.config import ModelsConfig, Size, TrainConfig
+from carlaseg.console import Progress
+from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
+from carlaseg.training import train as story
+from carlaseg.training.train import TrainResult, models_command, train, train_command
+
+Finished = tuple[Path, TrainResult]
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    """Every array and the state of a weights file."""
+    values: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: values.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        state = json.loads(str(file.attrs["state"]))
+        state.pop("train_s")
+        values["state"] = np.array(json.dumps(state))
+    return values
+
+
+def interrupt_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C (a real signal) when so many images are done."""
+
+    class Pressing(Progress):
+        def advance(self, count: int = 1, **details: str) -> None:
+            super().advance(count, **details)
+            if self._done == images:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(story, "Progress", Pressing)
+
+
+# === A whole run ===
+
+
+def test_a_run_folder_explains_itself(finished: Finished) -> None:
+    folder, result = finished
+    names = {str(path.relative_to(result.run)) for path in result.run.rglob("*") if path.is_file()}
+    assert names == {
+        "README.md", "best.weights.h5", "check_classes.png", "check_train_batch.jpg", "config.json", "confusion.csv",
+        "curves.png", "environment.json", "last.weights.h5", "log.txt", "metrics.csv", "metrics.jsonl", "model.json",
+        "per_class.csv", "predictions/epoch_001.jpg", "predictions/epoch_002.jpg", "predictions/epoch_003.jpg",
+        "validation_metrics.json",
+    }  # fmt: skip
+    card = (result.run / "README.md").read_text()
+    assert f"mean IoU **{result.scores.mean_iou:.3f}**" in card
+    assert f"best epoch | {result.best_epoch}," in card
+    log = (result.run / "log.txt").read_text()
+    assert "8 frames of 1 drive" in log
+    assert "done    3 of 3 epochs" in log
+    assert configs.load(TrainConfig, result.run / "config.json") == settings(folder, run="whole")
+
+
+def test_every_epoch_has_its_figures_and_the_best_one_is_kept(finished: Finished) -> None:
+    _, result = finished
+    records = RunFolder(result.run).metrics()
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert records[-1]["loss"] < records[0]["loss"]
+    best = max(records, key=lambda record: record["val_mean_iou"])
+    assert best["epoch"] == result.best_epoch
+    # The weights were saved at that epoch: scored again, they give the same figure.
+    assert result.scores.mean_iou == best["val_mean_iou"]
+
+
+def test_the_pictures_show_the_frames_in_their_classes_colours(finished: Finished) -> None:
+    _, result = finished
+    sheet = cv2.imread(str(result.run / "predictions" / "epoch_003.jpg"))
+    # Two held-out frames: image, truth, prediction, enlarged to 240 rows of 320 columns, two frames a row.
+    assert sheet.shape == (240, 2 * 3 * 320 + 4, 3)
+    sky = sheet[20, 320 + 10]
+    assert np.abs(sky.astype(int) - [180, 130, 70]).max() < 12
+    for name in ("check_classes.png", "check_train_batch.jpg", "curves.png"):
+        assert cv2.imread(str(result.run / name)).std() > 10
+
+
+def test_the_model_of_a_run_tells_the_classes_apart_in_new_pictures(folder: Path) -> None:
+    write_dataset(folder / "other", frames=10)
+    for number in range(8):  # the first eight are those of the training
+        for part, stem in (("rgb", "rgb"), ("seg_raw", "seg_raw")):
+            (folder / "other" / part / f"{stem}_{number:08d}.png").unlink()
+    result = train(
+        settings(
+            folder, validation=(folder / "other",), epochs=25, batch_size=4, augment="none", dropout_rate=0.0,
+            schedule="constant", learning_rate=0.02, optimizer="rmsprop", class_weights="inverse-log",
+        )
+    )  # fmt: skip
+    assert result is not None
+    assert result.scores.mean_iou > 0.9
+    assert result.scores.pixel_accuracy > 0.95
+
+
+def test_a_plain_run_can_be_watched_in_tensorboard(folder: Path) -> None:
+    pytest.importorskip("tensorboard", reason="an extra: pip install carlaseg[tensorboard]")
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    result = train(settings(folder, epochs=1, tensorboard=True))
+    assert result is not None
+    (path,) = (result.run / "tensorboard").iterdir()
+    values = {value.tag: value for event in EventFileLoader(str(path)).Load() for value in event.summary.value}
+    loss = values["val_loss"].tensor.float_val[0]
+    assert loss == pytest.approx(RunFolder(result.run).metrics()[0]["val_loss"], rel=1e-6)
+
+
+def test_a_run_stops_when_it_gets_no_better(folder: Path) -> None:
+    # A learning rate that moves nothing: the first epoch stays the best.
+    result = train(settings(folder, epochs=9, patience=1, schedule="constant", learning_rate=1e-8, augment="none"))
+    assert result is not None
+    assert result.epochs < 9
+    assert result.epochs == result.best_epoch + 1
+
+
+# === Interrupted and continued ===
+
+
+@pytest.mark.parametrize("images", [2, 6, 10], ids=["in the first epoch", "at its last step", "in the second"])
+def test_a_run_that_is_continued_ends_with_the_bytes_of_one_that_was_not(
+    images: int, finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = finished
+    with monkeypatch.context() as patch:
+        interrupt_after(images, patch)
+        with pytest.raises(Interrupted, match="optimiser and random state are safe in") as caught:
+            train(settings(folder, run=f"stopped_{images}"))
+    run = folder / "runs" / f"stopped_{images}"
+    assert caught.value.exit_code == 130
+    assert caught.value.next_steps == (("continue", f"carlaseg train --resume {run}"),)
+    result = train(TrainConfig(resume=run))
+    assert result is not None
+    for which in ("best", "last"):
+        if which == "last":
+            left, right = stored(whole.run / "last.weights.h5"), stored(run / "last.weights.h5")
+            assert left.keys() == right.keys()
+            for name in left:
+                assert np.array_equal(left[name], right[name]), name
+    keys = ("epoch", "loss", "val_loss", "val_mean_iou", "best")
+    histories = [[{key: record[key] for key in keys} for record in RunFolder(p).metrics()] for p in (whole.run, run)]
+    assert histories[0] == histories[1]
+    assert result.scores == whole.scores
+
+
+def test_latest_continues_the_newest_run_and_a_finished_one_says_so(
+    finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, whole = finished
+    os.utime(whole.run / "model.json")
+    before = stored(whole.run / "last.weights.h5")
+    result = train(TrainConfig(resume=Path("latest"), runs=folder / "runs"))
+    assert result is not None
+    assert result.run == whole.run
+    assert "3 epochs were done before; --epochs with a larger number goes on" in capsys.readouterr().err
+    assert all(np.array_equal(value, before[name]) for name, value in stored(whole.run / "last.weights.h5").items())
+
+
+def test_changed_settings_do_not_continue_a_run(finished: Finished) -> None:
+    _, whole = finished
+    with pytest.raises(ConfigError, match=r"received --batch-size 3 where the run has 2 \(1 more settings differ\)"):
+        train(TrainConfig(resume=whole.run, batch_size=3, seed=7))
+
+
+def test_a_damaged_last_file_is_said_and_the_run_is_left_alone(folder: Path) -> None:
+    result = train(settings(folder, epochs=1))
+    assert result is not None
+    last = result.run / "last.weights.h5"
+    last.write_bytes(last.read_bytes()[:-500])
+    before = {path: path.read_bytes() for path in result.run.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=r"last\.weights\.h5: expected a whole weights file"):
+        train(TrainConfig(resume=result.run, epochs=2))
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_new_run_can_start_with_the_weights_of_another(finished: Finished) -> None:
+    folder, whole = finished
+    result = train(settings(folder, init_from=whole.run, epochs=1, learning_rate=1e-8, schedule="constant"))
+    assert result is not None
+    assert result.run != whole.run
+    first = RunFolder(result.run).metrics()[0]
+    assert first["loss"] < RunFolder(whole.run).metrics()[0]["loss"]
+
+
+# === What ends a run early ===
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_the_step(finished: Finished, tmp_path: Path) -> None:
+    folder, whole = finished
+    model = load_model(RunFolder(whole.run))
+    kernel = model.get_layer("first_conv").kernel
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    broken = RunFolder.create(tmp_path, "fc_densenet", "broken")
+    broken.write_model_card(RunFolder(whole.run).model_card())
+    save_weights(broken.weights("best"), model)
+    with pytest.raises(TrainingDiverged, match="epoch 1, step 1 of 3: expected a finite loss, received nan") as caught:
+        train(settings(folder, runs=tmp_path / "runs", init_from=broken.path))
+    assert "No epoch was finished" in caught.value.message
+    assert caught.value.exit_code == 7
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_would(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected to need less than the .* GiB of memory that are free") as caught:
+        train(settings(folder, size=Size(512, 512), batch_size=9000))
+    label, flags = caught.value.next_steps[0]
+    assert label == "would fit"
+    assert 0 < int(flags.removeprefix("--batch-size ")) < 9000
+    assert not (folder / "runs").exists()
+
+
+def test_memory_that_runs_out_in_a_step_is_answered_with_what_should_fit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(story, "train_steps", exhausted)
+    with pytest.raises(ConfigError, match="an allocation that failed") as caught:
+        train(settings(folder))
+    assert caught.value.next_steps[0][0] == "should fit"
+
+
+def test_a_gpu_that_is_required_and_not_there_ends_it_before_anything_is_written(folder: Path) -> None:
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match="--require-gpu: expected a GPU, received CPU"):
+        train(settings(folder, require_gpu=True))
+    assert not (folder / "runs").exists()
+
+
+def test_a_dry_run_says_everything_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(settings(folder, dry_run=True)) is None
+    said = capsys.readouterr().err
+    for expected in ("8 frames of 1 drive", "train 6, validation 2", "3 of the 29 of carla-0.9.14 occur", "parameters"):
+        assert expected in said
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset"]
+
+
+def test_a_mask_with_an_unknown_id_ends_it_before_the_first_step(folder: Path) -> None:
+    path = folder / "dataset" / "seg_raw" / "seg_raw_00000003.png"
+    mask = cv2.imread(str(path))
+    mask[7, 5] = (0, 0, 57)
+    cv2.imwrite(str(path), mask)
+    with pytest.raises(DatasetError, match=r"seg_raw_00000003\.png, pixel \(7, 5\): expected an id .* received 57"):
+        train(settings(folder, scheme="carla-0.9.14"))
+    assert not (folder / "runs").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
+    result = train(settings(folder, epochs=1))
+    assert result is not None
+    assert "predictions could not be drawn" in capsys.readouterr().err
+    assert (result.run / "best.weights.h5").is_file()
+
+
+# === What is asked for ===
+
+
+def test_the_free_form_is_refused_for_a_network_of_fixed_form(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--groups: expected with a network of free form, received with"):
+        train(TrainConfig(dataset=(folder / "dataset",), model="fc_densenet56", groups=3))
+
+
+def test_json_prints_one_object_and_nothing_else(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    _, whole = finished
+    assert train_command(TrainConfig(resume=whole.run, json=True)) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["run"] == str(whole.run)
+    assert printed["scores"]["mean_iou"] == whole.scores.mean_iou
+
+
+def test_classes_of_another_scheme_are_trained_by_meaning(folder: Path) -> None:
+    result = train(settings(folder, classes="camvid", epochs=1))
+    assert result is not None
+    card = RunFolder(result.run).model_card()
+    assert (card.scheme, card.num_classes) == ("camvid", 11)
+    shown = {c.name for c in result.scores.classes if c.present}
+    assert shown == {"Sky", "Road", "Car"}
+
+
+def test_the_models_are_listed_with_their_parameters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from carlaseg import models
+
+    monkeypatch.setattr(models, "names", lambda: ("fc_densenet", "fc_densenet56"))
+    assert models_command(ModelsConfig(num_classes=13, json=True)) == 0
+    rows = json.loads(capsys.readouterr().out)["networks"]
+    assert [(row["name"], row["parameters"]) for row in rows] == [
+        ("fc_densenet", 724_942),
+        ("fc_densenet56", 1_398_349),
+    ]
