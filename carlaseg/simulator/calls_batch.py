@@ -25,7 +25,7 @@ class BatchOutcome:
 
 
 def apply_batch(caller: Caller, batch: tuple[object, ...], do_tick: bool = False) -> BatchOutcome:
-    """Run commands in order; then tick if told to."""
+    """Run commands in order, one outcome each; then tick if told to."""
     results = [_outcome(caller, command, f"apply_batch, command {place}") for place, command in enumerate(batch)]
     if do_tick:
         caller.simulation.tick(asked_for=True)

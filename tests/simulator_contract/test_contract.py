@@ -7,6 +7,7 @@ Maps and navigation) and its client's smoke tests of the 0.9.15/0.9.16 era.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -45,9 +46,7 @@ def test_synchronous_world_moves_only_when_told_and_by_the_fixed_step(play):
     assert seen["frames"] == list(range(first, first + 5))
     assert [clock[0] for clock in seen["clocks"]] == seen["frames"]
     times = [clock[1] for clock in seen["clocks"]]
-    assert all(
-        later - earlier == pytest.approx(0.05, abs=1e-6) for earlier, later in zip(times, times[1:], strict=False)
-    )
+    assert all(later - earlier == pytest.approx(0.05, abs=1e-6) for earlier, later in pairwise(times))
     assert all(clock[2] == pytest.approx(0.05, abs=1e-6) for clock in seen["clocks"])
     assert seen["still"] == seen["frames"][-1]
 
@@ -110,7 +109,7 @@ def test_traffic_manager_drives_along_the_lanes_and_stops_at_red_lights(play):
     seen = play("driving", timeout_s=240.0)
     assert seen["cars"] == 10
     assert seen["travelled"][5] > 30.0, "half of the cars got somewhere in 30 s"
-    assert seen["worst_offset"] < 1.5, "nobody left the lane"
+    assert seen["worst_offset"] < 0.6, "nobody left the lane"
     if seen["lights"]:
         assert seen["stood_at_red"] > 0
         assert seen["ran_red"] <= 1

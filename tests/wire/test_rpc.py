@@ -169,7 +169,7 @@ def test_replies_are_wrapped_as_the_client_unwraps_them():
     assert rpc.reply_value_error(5, "no") == bytes.fromhex("94 01 05 c0 91 92 00 91 a2 6e6f")
     assert rpc.reply_void_error(5, "no") == bytes.fromhex("94 01 05 c0 91 92 c3 91 a2 6e6f")
     unknown = rpc.reply_unknown_method(5, "f")
-    assert unknown == b"\x94\x01\x05\xd9\x28rpclib: server could not find function 'f'\xc0"
+    assert unknown == b"\x94\x01\x05\xd9*rpclib: server could not find function 'f'\xc0"
 
 
 def test_batch_reply_has_one_entry_a_command():

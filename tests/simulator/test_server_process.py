@@ -1,0 +1,67 @@
+"""`carlaseg simulate` as a process: one line when ready, a clean end however it is told to end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from carlaseg.simulator.testing import served_by
+
+COMMAND = [sys.executable, "-m", "carlaseg", "simulate", "--port", "0", "--town", "carlaseg_grid", "--seed", "3"]
+
+
+def start(*more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ready(process: subprocess.Popen) -> int:
+    line = process.stdout.readline()
+    match = re.fullmatch(r"carlaseg simulate: listening on 127\.0\.0\.1:(\d+), town carlaseg_grid, seed 3\n", line)
+    assert match, (line, process.poll() is not None and process.stderr.read())
+    return int(match[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it_cleanly_and_frees_the_port(number):
+    with start() as process:
+        port = ready(process)
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == ""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_end_of_input_ends_it_when_asked_to():
+    with start("--exit-with-parent") as process:
+        ready(process)
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_unknown_town_and_taken_port_are_one_line_and_exit_code_3():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for flags, named in ((["--port", str(port)], str(port)), (["--town", "atlantis"], "atlantis")):
+            done = subprocess.run([*COMMAND, *flags], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 3
+            assert named in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_simulator_that_does_not_start_is_an_error_and_leaves_no_process():
+    from carlaseg.errors import SimulatorError
+
+    with pytest.raises(SimulatorError, match="ready line"), served_by([sys.executable, "-c", "print('no')"]):
+        pass
