@@ -67,7 +67,7 @@ class Approach:
         return heading if self.at_end else heading + np.pi
 
     def edges(self, back_m: float) -> tuple[float, float]:
-        """t of the inner and the outer edge of the controlled lanes at `back_m` metres before the junction."""
+        """T of the inner and the outer edge of the controlled lanes at `back_m` metres before the junction."""
         s = self.s_at(back_m)
         bounds = self.road.boundaries(self.road.section_at(s), np.array([s]))
         side = 1 if self.lanes[0] > 0 else -1
@@ -76,7 +76,7 @@ class Approach:
         return float(bounds[inner][0]), float(bounds.get(outer, bounds[0])[0])
 
     def road_edge(self, back_m: float) -> float:
-        """t of the outer edge of the roadway on the controlled lanes' side, where sidewalk or verge begins."""
+        """T of the outer edge of the roadway on the controlled lanes' side, where sidewalk or verge begins."""
         s = self.s_at(back_m)
         section = self.road.section_at(s)
         bounds = self.road.boundaries(section, np.array([s]))
@@ -91,8 +91,8 @@ class Approach:
 def find_approaches(network: RoadNetwork, rng: np.random.Generator) -> list[Approach]:
     """Every approach of every junction, with its control.
 
-    Signals decide where the map has any; a map without gets lights at junctions of four and more approaches and signs at
-    the others.
+    Signals decide where the map has any; a map without gets lights at junctions of four and more approaches and signs
+    at the others.
     """
     found: list[Approach] = []
     has_signals = any(s.type in _SIGN_CONTROLS for road in network.roads.values() for s in road.signals)
@@ -117,7 +117,7 @@ def find_approaches(network: RoadNetwork, rng: np.random.Generator) -> list[Appr
 
 def find_crossings(network: RoadNetwork, approaches: list[Approach]) -> list[Crossing]:
     """Zebra crossings: the map's own, or, where it has none, one before each junction on roads with two sidewalks."""
-    result = []
+    result: list[Crossing] = []
     for road in network.roads.values():
         result.extend(_crossing(road, crosswalk) for crosswalk in road.crosswalks)
     if result:

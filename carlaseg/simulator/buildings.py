@@ -6,6 +6,7 @@ Facade textures repeat every 12 m and hold four windows each way, so storeys and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,14 @@ _TILE_M = 12.0
 _PLINTH_M = 0.45
 _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "facade_brick": ((186, 112, 88), (168, 96, 78), (196, 150, 116), (150, 120, 106), (206, 182, 150)),
-    "facade_plaster": ((236, 228, 208), (232, 202, 160), (206, 216, 220), (224, 176, 150), (204, 214, 184), (238, 218, 150)),
+    "facade_plaster": (
+        (236, 228, 208),
+        (232, 202, 160),
+        (206, 216, 220),
+        (224, 176, 150),
+        (204, 214, 184),
+        (238, 218, 150),
+    ),
     "facade_panel": ((206, 206, 204), (176, 188, 198), (212, 196, 172), (190, 180, 172)),
     "facade_glass": ((235, 245, 255), (215, 235, 230), (240, 240, 245)),
 }
@@ -195,12 +203,12 @@ def _building(
     width, depth = float(np.linalg.norm(along)), float(np.linalg.norm(out))
     along, out = along / width, out / depth
     if style.shop:
-        color = rng.integers(60, 220, 3)
+        color = rng.uniform(60, 220, 3)
         _slab(builder, front, along, out, (0.2, width - 0.2), (-0.25, 0.02), (base + 2.5, base + 3.05), color, instance)
     else:
         door = (int(rng.integers(0, max(1, round(width / _BAY_M)))) + 0.5) * _BAY_M
         door = min(door, width - 1.0)
-        color = np.array(_DOORS[int(rng.integers(len(_DOORS)))])
+        color = np.array(_DOORS[int(rng.integers(len(_DOORS)))], np.float64)
         _slab(
             builder, front, along, out, (door - 0.6, door + 0.6), (-0.06, 0.02), (floor, floor + 2.45), color, instance
         )
@@ -213,7 +221,7 @@ def _building(
             (door - 0.8, door + 0.8),
             (-0.28, 0.02),
             step,
-            np.array([170, 168, 162]),
+            np.array([170.0, 168.0, 162.0]),
             instance,
         )
     if style.balconies:
@@ -257,7 +265,7 @@ def _facade(
     quads, uvs = [], []
     for k in range(len(cuts) - 1):
         u0, u1 = shift, shift + (cuts[k + 1] - cuts[k]) / 4
-        for z0, z1 in zip(rises[:-1], rises[1:], strict=True):
+        for z0, z1 in pairwise(rises.tolist()):
             v0 = ((z0 - base) / _TILE_M) % 1.0
             v1 = v0 + (z1 - z0) / _TILE_M
             quads.append([(*points[k], z0), (*points[k + 1], z0), (*points[k + 1], z1), (*points[k], z1)])

@@ -1,4 +1,4 @@
-"""Ground height everywhere: the roads' own under them, spread out and rolling into hills away from them; and its mesh."""
+"""Ground height everywhere: the roads' own under them, rolling into hills away from them; and its mesh."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _FAR_M = 256.0
 _CURB_M = 0.12
 _VERGE_M = -0.03
 _TUNNEL_M = 2.5
+_RISE_BEYOND = 0.06
 
 
 class Ground:
@@ -45,12 +46,13 @@ class Ground:
             (rng.uniform(0.01, 0.028), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.0))
             for _ in range(6)
         ]
-        self.grid, self._distance = self._heights(samples)
+        self.grid, self._lift = self._heights(samples)
 
     def _heights(self, samples: Array) -> tuple[Array, Array]:
+        """Height, and how far the terrain beside the pavement lies over it, at every corner of the grid."""
         x0, y0, x1, y1 = self.bounds
-        columns = int(round((x1 - x0) / HEIGHT_CELL_M)) + 1
-        rows = int(round((y1 - y0) / HEIGHT_CELL_M)) + 1
+        columns = round((x1 - x0) / HEIGHT_CELL_M) + 1
+        rows = round((y1 - y0) / HEIGHT_CELL_M) + 1
         gx, gy = np.meshgrid(x0 + np.arange(columns) * HEIGHT_CELL_M, y0 + np.arange(rows) * HEIGHT_CELL_M)
         places = np.column_stack([gx.ravel(), gy.ravel()])
         nearest = shapely.STRtree(shapely.points(samples[:, :2])).nearest(shapely.points(places))
@@ -59,7 +61,10 @@ class Ground:
         if np.ptp(samples[:, 2]) > 1e-6:
             height = _smoothed_away_from(height, distance)
         hills = self._hill(gx, gy) * np.clip((distance - 30.0) / 80.0, 0.0, 1.0) ** 1.5
-        return height + hills, distance
+        edges, beside_sidewalk = self._pavement.edge_samples()
+        nearest = shapely.STRtree(shapely.points(edges)).nearest(shapely.points(places))
+        lift = np.where(beside_sidewalk[nearest], _CURB_M, _VERGE_M).reshape(rows, columns)
+        return height + hills, lift
 
     def _hill(self, x: Array, y: Array) -> Array:
         total = np.zeros_like(x)
@@ -72,34 +77,26 @@ class Ground:
         p = np.asarray(places, np.float64)
         x0, y0, x1, y1 = self.bounds
         inside = np.stack([np.clip(p[..., 0], x0, x1), np.clip(p[..., 1], y0, y1)], axis=-1)
-        beyond = np.linalg.norm(p - inside, axis=-1)
-        u = (inside[..., 0] - x0) / HEIGHT_CELL_M
-        v = (inside[..., 1] - y0) / HEIGHT_CELL_M
-        rows, columns = self.grid.shape
-        i = np.clip(u.astype(int), 0, columns - 2)
-        j = np.clip(v.astype(int), 0, rows - 2)
+        result: Array = self._interpolated(self.grid, p) + np.linalg.norm(p - inside, axis=-1) * _RISE_BEYOND
+        return result
+
+    def _interpolated(self, grid: Array, places: Array) -> Array:
+        """Bilinear values of a grid at places (..., 2); the edge's value beyond it."""
+        rows, columns = grid.shape
+        u = np.clip((places[..., 0] - self.bounds[0]) / HEIGHT_CELL_M, 0.0, columns - 1.0)
+        v = np.clip((places[..., 1] - self.bounds[1]) / HEIGHT_CELL_M, 0.0, rows - 1.0)
+        i = np.minimum(u.astype(int), columns - 2)
+        j = np.minimum(v.astype(int), rows - 2)
         fu, fv = u - i, v - j
-        g = self.grid
-        low = g[j, i] * (1 - fu) + g[j, i + 1] * fu
-        high = g[j + 1, i] * (1 - fu) + g[j + 1, i + 1] * fu
-        result: Array = low * (1 - fv) + high * fv + beyond * 0.06
+        low = grid[j, i] * (1 - fu) + grid[j, i + 1] * fu
+        high = grid[j + 1, i] * (1 - fu) + grid[j + 1, i + 1] * fu
+        result: Array = low * (1 - fv) + high * fv
         return result
 
     def lot_height(self, places: ArrayLike) -> Array:
         """Height of the terrain that is drawn beside the pavement: level with sidewalks, a little below bare roads."""
         p = np.asarray(places, np.float64)
-        flat = p.reshape(-1, 2)
-        points = shapely.points(flat)
-        lift = np.full(len(flat), _CURB_M)
-        sidewalks, roads = self._pavement.sidewalks, self._pavement.roads
-        if sidewalks.is_empty:
-            lift[:] = _VERGE_M
-        else:
-            shapely.prepare(sidewalks)
-            shapely.prepare(roads)
-            bare = shapely.distance(points, sidewalks) > shapely.distance(points, roads) + 0.3
-            lift[bare] = _VERGE_M
-        return self.height(p) + lift.reshape(p.shape[:-1])
+        return self.height(p) + self._interpolated(self._lift, p)
 
     def mesh(self, builder: MeshBuilder, rng: np.random.Generator) -> None:
         """Add the terrain: fine cells that leave the pavement out, coarse cells and hills around them."""
@@ -107,14 +104,12 @@ class Ground:
         whole = shapely.box(x0, y0, x1, y1)
         ground_level = self._pavement.all
         open_ground = whole.difference(ground_level.buffer(-0.03))
-        triangles = tessellate(open_ground, _NEAR_CELL_M)
-        places, index = np.unique(np.round(triangles.reshape(-1, 2), 4), axis=0, return_inverse=True)
-        self._add(builder, places, index.reshape(-1, 3), self.lot_height(places), rng)
+        places, index = _welded(tessellate(open_ground, _NEAR_CELL_M))
+        self._add(builder, places, index, self.lot_height(places), rng)
         far = shapely.box(x0 - _FAR_M, y0 - _FAR_M, x1 + _FAR_M, y1 + _FAR_M).difference(whole)
-        triangles = tessellate(far, _FAR_CELL_M)
-        places, index = np.unique(np.round(triangles.reshape(-1, 2), 4), axis=0, return_inverse=True)
+        places, index = _welded(tessellate(far, _FAR_CELL_M))
         # A little lower at the seam, where the fine cells' edges have more corners.
-        self._add(builder, places, index.reshape(-1, 3), self.height(places) + _VERGE_M, rng)
+        self._add(builder, places, index, self.height(places) + _VERGE_M, rng)
 
     def _add(
         self, builder: MeshBuilder, places: Array, index: NDArray[np.intp], z: Array, rng: np.random.Generator
@@ -138,6 +133,14 @@ class Ground:
             ground_uvs(corners, "grass").reshape(-1, 2),
             colors[index].reshape(-1, 3),
         )
+
+
+def _welded(triangles: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Corners (n, 2) and triangles (m, 3) into them, near corners made one, slivers dropped."""
+    places, index = np.unique(np.round(triangles.reshape(-1, 2), 4), axis=0, return_inverse=True)
+    index = index.reshape(-1, 3)
+    a, b = places[index[:, 1]] - places[index[:, 0]], places[index[:, 2]] - places[index[:, 0]]
+    return places, index[a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 1e-3]
 
 
 def _lowest_level(samples: Array) -> Array:

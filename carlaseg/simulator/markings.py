@@ -135,7 +135,7 @@ def _zebra(builder: MeshBuilder, crossing: Crossing) -> None:
 
 
 def roadway(crossing: Crossing) -> tuple[float, float]:
-    """t of the right and left edges of what people walk across: the road without its sidewalks, metres."""
+    """T of the right and left edges of what people walk across: the road without its sidewalks, metres."""
     s = np.array([(crossing.from_s + crossing.to_s) / 2])
     section = crossing.road.section_at(float(s[0]))
     bounds = crossing.road.boundaries(section, s)

@@ -201,6 +201,7 @@ class MeshBuilder:
         """Add upright faces around a counter-clockwise ring (n, 2); `low` and `high` are heights, one or (n,)."""
         r = np.asarray(ring, np.float64)
         a, b = r, np.roll(r, -1, axis=0)
+        real = np.linalg.norm(b - a, axis=1) > 1e-4
         lo = np.broadcast_to(np.asarray(low, np.float64), (len(r),))
         hi = np.broadcast_to(np.asarray(high, np.float64), (len(r),))
         corners = np.stack(
@@ -225,14 +226,14 @@ class MeshBuilder:
             ],
             axis=1,
         )
-        self.quads(material, tag, corners, uv, colors, instance, small=small)
+        self.quads(material, tag, corners[real], uv[real], colors, instance, small=small)
 
     def tube(
         self,
         material: str,
         tag: int,
-        foot: Sequence[float],
-        top: Sequence[float],
+        foot: ArrayLike,
+        top: ArrayLike,
         radius: float,
         top_radius: float | None = None,
         sides: int = 6,

@@ -24,11 +24,32 @@ Surface = Literal["road", "sidewalk", "median"]
 CHORD_ERROR_M = 0.01
 STEP_M = 8.0
 _ROAD_TYPES = frozenset(
-    "driving bidirectional shoulder parking border stop biking entry exit onRamp offRamp connectingRamp restricted "
-    "special1 special2 special3 bus taxi HOV slipLane".split()
+    [
+        "driving",
+        "bidirectional",
+        "shoulder",
+        "parking",
+        "border",
+        "stop",
+        "biking",
+        "entry",
+        "exit",
+        "onRamp",
+        "offRamp",
+        "connectingRamp",
+        "restricted",
+        "special1",
+        "special2",
+        "special3",
+        "bus",
+        "taxi",
+        "HOV",
+        "slipLane",
+    ]
 )
 _SIDEWALK_TYPES = frozenset(["sidewalk", "curb", "walking"])
 _THINNEST_LANE_M = 0.02
+_CORNER_M = 2.2
 
 
 @dataclass(frozen=True)
@@ -113,6 +134,17 @@ class Pavement:
             self._lay(road)
         self._tree = shapely.STRtree([strip.polygon for strip in self.strips])
 
+    @cached_property
+    def _obstacles(self) -> shapely.STRtree:
+        """Everything paved: the lanes, and what junctions have between and around theirs."""
+        filled = [
+            p
+            for j in (self.junction_roads, self.junction_sidewalks)
+            for shape in j.values()
+            for p in polygons_of(shape)
+        ]
+        return shapely.STRtree([*(strip.polygon for strip in self.strips), *filled])
+
     def _lay(self, road: Road) -> None:
         edges: dict[int, list[tuple[Array, Array, bool, float]]] = {1: [], -1: []}
         for section in road.sections:
@@ -174,15 +206,25 @@ class Pavement:
 
     @cached_property
     def junction_sidewalks(self) -> dict[int, BaseGeometry]:
-        """Junction id to its sidewalks, where they are not under a road."""
+        """Junction id to its sidewalks: its own lanes where not under a road, and corners where it has none."""
         result: dict[int, BaseGeometry] = {}
-        for junction, strips in self._in_junctions("sidewalk").items():
-            joined = shapely.union_all([strip.polygon for strip in strips], grid_size=1e-4)
-            roads = self.junction_roads.get(junction)
-            if roads is not None:
-                joined = joined.difference(roads)
-            result[junction] = joined.difference(self._around(joined, junction, sidewalks=True))
+        lanes = self._in_junctions("sidewalk")
+        for junction, roads in self.junction_roads.items():
+            around = self._around(roads, junction, sidewalks=True)
+            own = shapely.union_all([strip.polygon for strip in lanes.get(junction, [])], grid_size=1e-4)
+            own = own.difference(roads).difference(around)
+            if self._has_sidewalks_near(roads):
+                margin = roads.buffer(_CORNER_M, quad_segs=4).difference(shapely.union_all([roads, around, own]))
+                # Only what is wide enough to stand on; the rest are slits between sidewalks that meet.
+                margin = margin.buffer(-0.25, join_style="mitre").buffer(0.25, join_style="mitre")
+                own = shapely.union_all([own, margin.difference(shapely.union_all([roads, around]))], grid_size=1e-4)
+            if not own.is_empty:
+                result[junction] = own
         return result
+
+    def _has_sidewalks_near(self, shape: BaseGeometry) -> bool:
+        near = self._tree.query(shape, predicate="dwithin", distance=2.0)
+        return any(self.strips[k].surface == "sidewalk" for k in near)
 
     @cached_property
     def sidewalks(self) -> BaseGeometry:
@@ -200,20 +242,21 @@ class Pavement:
     def is_free(self, shape: BaseGeometry, clearance: float = 0.0) -> bool:
         """Whether a shape stays `clearance` metres from every road and sidewalk."""
         if clearance > 0.0:
-            return len(self._tree.query(shape, predicate="dwithin", distance=clearance)) == 0
-        return len(self._tree.query(shape, predicate="intersects")) == 0
+            return len(self._obstacles.query(shape, predicate="dwithin", distance=clearance)) == 0
+        return len(self._obstacles.query(shape, predicate="intersects")) == 0
 
-    def free_points(
-        self, points: Array, clearance: float, surfaces: tuple[Surface, ...] = ("road", "sidewalk")
-    ) -> NDArray[np.bool_]:
-        """Which of the points (n, 2) stay `clearance` metres from every strip of the given surfaces, bool (n,)."""
-        free = np.ones(len(points), dtype=bool)
-        hits = self._tree.query(shapely.points(points), predicate="dwithin", distance=clearance)
-        matters = np.array(
-            [strip.surface in surfaces or strip.surface == "median" for strip in self.strips], dtype=bool
-        )
-        free[hits[0][matters[hits[1]]]] = False
-        return free
+    def edge_samples(self) -> tuple[Array, NDArray[np.bool_]]:
+        """Points (n, 2) along the outermost edges of all roads, and whether a sidewalk ends there, bool (n,)."""
+        outermost = {(strip.road, strip.section_s, strip.lane > 0): strip for strip in self.strips}
+        lines = [(strip.outer[:, :2], strip.surface == "sidewalk") for strip in outermost.values()]
+        lines += [((line[1:] + line[:-1]) / 2, walk) for line, walk in lines]
+        flags = np.concatenate([np.full(len(line), walk) for line, walk in lines])
+        return np.concatenate([line for line, _ in lines]), flags
+
+    def is_on_road(self, point: Array) -> bool:
+        """Whether a place (2,) lies on a lane that is no sidewalk."""
+        hits = self._tree.query(shapely.Point(point), predicate="intersects")
+        return any(self.strips[k].surface != "sidewalk" for k in hits)
 
     def samples(self) -> Array:
         """Points (n, 3) on both edges and the middle of every lane, at most about 4 m apart along it."""

@@ -6,6 +6,7 @@ middle, so that light falls on them as on a ball.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -69,7 +70,9 @@ def slender(variant: int) -> Model:
     builder = MeshBuilder()
     builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 3.0), 0.14, 0.08, 6, _BARK)
     middle = np.array([0.0, 0.0, 4.6])
-    stack = [_cross(np.array([0, 0, z]), r, 1.3, 2, rng.uniform(0, 1.5)) for z, r in ((3.2, 1.0), (4.5, 1.2), (5.8, 0.9))]
+    stack = [
+        _cross(np.array([0, 0, z]), r, 1.3, 2, rng.uniform(0, 1.5)) for z, r in ((3.2, 1.0), (4.5, 1.2), (5.8, 0.9))
+    ]
     _leaf_quads(builder, np.concatenate(stack), middle, (118, 146, 70))
     return builder.parts()
 
@@ -113,51 +116,69 @@ def hedge(builder: MeshBuilder, a: Array, b: Array, height: float) -> None:
     builder.box("hedge", VEGETATION_TAG, center, half, heading, (92, 122, 58), builder.new_instance())
 
 
+@dataclass(frozen=True, slots=True)
+class _Plant:
+    x: float
+    y: float
+    turn: float
+    scale: float
+    tint: Array
+
+
 class Planting:
     """Collects trees and stamps them all at the end, a call a model.
 
     Args:
         lots: what is free.
-        boxes: receives one box a tree.
     """
 
-    def __init__(self, lots: Lots, boxes: list[LevelBox]) -> None:
-        self._lots, self._boxes = lots, boxes
-        self._places: dict[str, list[tuple[float, float, float, float, float, Array]]] = {}
+    def __init__(self, lots: Lots) -> None:
+        self._lots = lots
+        self._plants: dict[str, list[_Plant]] = {}
 
-    def plant(self, kind: str, x: float, y: float, z: float, scale: float, rng: np.random.Generator) -> None:
+    def plant(self, kind: str, x: float, y: float, scale: float, rng: np.random.Generator) -> None:
         """Grow one here, whatever stands there."""
         tint = rng.uniform(0.8, 1.2) * (1.0 + rng.uniform(-0.1, 0.1, 3) * [1.6, 0.6, 1.0])
-        self._places.setdefault(kind, []).append((x, y, z, float(rng.uniform(0, 2 * np.pi)), scale, tint))
-        if kind not in ("distant", "bush"):
-            half = (1.2 if kind == "slender" else 2.2) * scale
-            self._boxes.append(LevelBox(VEGETATION_TAG, Pose(x, -y, z + 3.4 * scale), (half, half, 3.4 * scale)))
+        turn = float(rng.uniform(0, 2 * np.pi))
+        self._plants.setdefault(kind, []).append(_Plant(x, y, turn, scale, tint))
 
-    def try_plant(
-        self, kind: str, x: float, y: float, ground: Ground, scale: float, rng: np.random.Generator, crown_m: float
-    ) -> bool:
-        """Grow one if its crown stays off roads and what was placed before."""
+    def try_plant(self, kind: str, place: Array, scale: float, rng: np.random.Generator, crown_m: float) -> bool:
+        """Grow one at `place` (2,) if its crown stays off the pavement and its trunk off what was placed before."""
+        x, y = float(place[0]), float(place[1])
         if not self._lots.take_spot(x, y, min(crown_m, 0.85) * scale, crown_m * scale + 0.2):
             return False
-        self.plant(kind, x, y, float(ground.lot_height(np.array([[x, y]]))[0]), scale, rng)
+        self.plant(kind, x, y, scale, rng)
         return True
 
-    def stamp(self, builder: MeshBuilder) -> None:
-        """Add all of them."""
-        for kind in sorted(self._places):
-            rows = self._places[kind]
-            models: list[Model] = {
-                "broadleaf": [broadleaf(k) for k in range(3)],
-                "slender": [slender(k) for k in range(2)],
-                "conifer": [conifer()],
-                "distant": [distant_tree()],
-                "bush": [bush()],
-            }[kind]
+    def stamp(self, builder: MeshBuilder, ground: Ground, boxes: list[LevelBox]) -> None:
+        """Add all of them, and a box for each tree that is not part of a distant wood."""
+        for kind in sorted(self._plants):
+            plants = self._plants[kind]
+            places = np.array([(p.x, p.y) for p in plants])
+            z = ground.height(places) - 0.3 if kind == "distant" else ground.lot_height(places)
+            turns = np.array([p.turn for p in plants])
+            scales = np.array([p.scale for p in plants])
+            tints = np.array([p.tint for p in plants])
+            models = _models(kind)
             for k, model in enumerate(models):
-                mine = rows[k :: len(models)]
-                if mine:
-                    x, y, z, turn, scale, tint = zip(*mine, strict=True)
-                    builder.stamp(model, np.column_stack([x, y, z]), turn, np.array(scale), np.array(tint))
+                mine = slice(k, None, len(models))
+                at = np.column_stack([places, z])[mine]
+                builder.stamp(model, at, turns[mine], scales[mine], tints[mine])
+            if kind in _CROWNS_M:
+                for p, height in zip(plants, z, strict=True):
+                    half, up = _CROWNS_M[kind] * p.scale, 3.4 * p.scale
+                    boxes.append(LevelBox(VEGETATION_TAG, Pose(p.x, -p.y, float(height) + up), (half, half, up)))
+
+
+_CROWNS_M = {"slender": 1.2, "broadleaf": 2.3, "conifer": 2.1}
+
+
+def _models(kind: str) -> list[Model]:
+    if kind == "broadleaf":
+        return [broadleaf(k) for k in range(3)]
+    if kind == "slender":
+        return [slender(k) for k in range(2)]
+    return [{"conifer": conifer, "distant": distant_tree, "bush": bush}[kind]()]
 
 
 def plant_open_ground(planting: Planting, pavement: Pavement, ground: Ground, rng: np.random.Generator) -> None:
@@ -171,17 +192,15 @@ def plant_open_ground(planting: Planting, pavement: Pavement, ground: Ground, rn
     distance = shapely.distance(points, pavement.all)
     wood = np.sin(spots[:, 0] * 0.045 + rng.uniform(0, 6)) + np.sin(spots[:, 1] * 0.04 + rng.uniform(0, 6))
     draw = rng.random(len(spots))
-    heights = ground.lot_height(spots)
     for k in np.flatnonzero(distance > 2.6):
         x, y = float(spots[k, 0]), float(spots[k, 1])
         if distance[k] > _OUT_THERE_M:
             if draw[k] < 0.12 + 0.3 * max(0.0, wood[k]):
-                planting.plant("distant", x, y, float(heights[k]), float(rng.uniform(0.7, 1.35)), rng)
+                planting.plant("distant", x, y, float(rng.uniform(0.7, 1.35)), rng)
         elif draw[k] < 0.32 + 0.2 * max(0.0, wood[k]):
             kind = "conifer" if rng.random() < 0.2 else "broadleaf"
-            planting.try_plant(kind, x, y, ground, float(rng.uniform(0.75, 1.25)), rng, 2.4)
+            planting.try_plant(kind, spots[k], float(rng.uniform(0.75, 1.25)), rng, 2.4)
     far = rng.uniform(0, 1, (700, 2)) * [x1 - x0 + 300, y1 - y0 + 300] + [x0 - 150, y0 - 150]
     outside = (far[:, 0] < x0) | (far[:, 0] > x1) | (far[:, 1] < y0) | (far[:, 1] > y1)
-    far = far[outside]
-    for (x, y), z in zip(far, ground.height(far), strict=True):
-        planting.plant("distant", float(x), float(y), float(z) - 0.3, float(rng.uniform(0.9, 1.7)), rng)
+    for x, y in far[outside]:
+        planting.plant("distant", float(x), float(y), float(rng.uniform(0.9, 1.7)), rng)

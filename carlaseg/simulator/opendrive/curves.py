@@ -92,7 +92,9 @@ class Curve:
         # One Newton step from the linear guess: the rest is a short integral from the knot before.
         for _ in range(2):
             inner = knots[k][..., None] + (p - knots[k])[..., None] * _NODES01
-            reached = lengths[k] + (p - knots[k]) * (np.hypot(_slope(self.u, inner), _slope(self.v, inner)) @ _WEIGHTS01)
+            reached = lengths[k] + (p - knots[k]) * (
+                np.hypot(_slope(self.u, inner), _slope(self.v, inner)) @ _WEIGHTS01
+            )
             speed = np.maximum(np.hypot(_slope(self.u, p), _slope(self.v, p)), 1e-9)
             p = np.clip(p + (d - reached) / speed, 0.0, self.parameter_end)
         return _value(self.u, p), _value(self.v, p), np.arctan2(_slope(self.v, p), _slope(self.u, p))
@@ -140,9 +142,7 @@ class PlanView:
             fine = step if bend < 1e-9 else min(step, float(np.sqrt(8.0 * chord_error / bend)))
             pieces.append(np.linspace(low, high, max(1, int(np.ceil((high - low) / fine - 1e-9))) + 1)[1:])
         s = np.concatenate(pieces)
-        keep = np.append(s[:-1] < end_s - 0.02, True)
-        s = s[keep]
-        s[-1] = end_s
+        s = np.append(s[:-1][s[:-1] < end_s - 0.02], end_s)
         return s
 
     @staticmethod

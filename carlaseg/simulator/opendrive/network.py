@@ -93,7 +93,7 @@ class RoadEnd:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A traffic light or sign. `lanes` are the first and last lane it is valid for, None where the file does not say."""
+    """A traffic light or sign. `lanes` are the first and last lane it is for, None where the file does not say."""
 
     id: str
     name: str

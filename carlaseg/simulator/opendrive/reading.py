@@ -36,7 +36,9 @@ def read_opendrive(text: str) -> RoadNetwork:
     try:
         root = ElementTree.fromstring(text.encode())
     except ElementTree.ParseError as error:
-        raise SimulatorError(f"OpenDRIVE: expected XML, received text that fails at {error}. No town was built.") from error
+        raise SimulatorError(
+            f"OpenDRIVE: expected XML, received text that fails at {error}. No town was built."
+        ) from error
     roads: dict[int, Road] = {}
     for element in root.findall("road"):
         name = element.get("id")
@@ -49,7 +51,9 @@ def read_opendrive(text: str) -> RoadNetwork:
             ) from error
         roads[road.id] = road
     if not roads:
-        raise SimulatorError(f"OpenDRIVE: expected at least one <road>, received <{root.tag}> with none. No town was built.")
+        raise SimulatorError(
+            f"OpenDRIVE: expected at least one <road>, received <{root.tag}> with none. No town was built."
+        )
     junctions = [_junction(element) for element in root.findall("junction")]
     return RoadNetwork(roads, {junction.id: junction for junction in junctions})
 
@@ -173,9 +177,7 @@ def _road(element: Element) -> Road:
         end = starts[k + 1] if k + 1 < len(starts) else length
         lanes = [_lane(lane) for lane in section.iter("lane")]
         sections.append(LaneSection(starts[k], end, {lane.id: lane for lane in lanes}))
-    crosswalks = [
-        _crosswalk(o) for o in element.findall("objects/object") if o.get("type", "").lower() == "crosswalk"
-    ]
+    crosswalks = [_crosswalk(o) for o in element.findall("objects/object") if o.get("type", "").lower() == "crosswalk"]
     return Road(
         int(element.attrib["id"]),
         length,
