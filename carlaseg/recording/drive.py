@@ -174,6 +174,12 @@ class Drive:
         snapshot = self._session.snapshot
         if int(snapshot.frame) != simulator_frame:
             raise MissingFrame(simulator_frame, f"the snapshot is of frame {snapshot.frame}", ())
+        for sensor in self.rig.sensors:
+            height, width = sensor.spec.camera_size
+            received = len(collected[sensor.spec.name].data.raw_data)
+            if received != 4 * height * width:
+                reason = f"{sensor.spec.name}: {received} bytes instead of {4 * height * width}"
+                raise MissingFrame(simulator_frame, reason, ())
         # Never actor.get_transform(): that may be of another tick.
         ego = snapshot.find(self.ego.id)
         if ego is None:

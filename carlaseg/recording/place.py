@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from carlaseg.config import RecordConfig, to_json
@@ -36,11 +36,14 @@ class Place:
     saved_ticks: frozenset[int]
     exists: bool
 
-    def missing_slots(self, config: RecordConfig) -> list[int]:
+    def frames_missing(self, config: RecordConfig) -> int:
+        """How many frames are still to be saved."""
+        return max(0, config.frames - len(self.saved_ticks))
+
+    def missing_slots(self, config: RecordConfig) -> Iterator[int]:
         """The slots still to be filled, in order, until the recording has all its frames."""
         filled = {slot_of_tick(config, tick) for tick in self.saved_ticks}
-        free: Iterator[int] = (slot for slot in count() if slot not in filled)
-        return [next(free) for _ in range(config.frames - len(self.saved_ticks))]
+        return islice((slot for slot in count() if slot not in filled), self.frames_missing(config))
 
 
 def find_place(config: RecordConfig, town: str, server_version: str) -> Place:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,25 +92,24 @@ def record(config: RecordConfig) -> RecordResult:
     with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
-        slots = place.missing_slots(config)
-        if not slots:
+        missing = place.frames_missing(config)
+        if not missing:
             return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
         drive = Drive(session, config, watch, rest_between=config.simulator == "embedded")
         _say_header(config, session, drive, label_scheme, place)
-        seen = drive.begin(slots[0], lambda: not stop.requested)
+        seen = drive.begin(next(place.missing_slots(config)), lambda: not stop.requested)
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
-        _say_plan(
-            config, len(slots), place.folder, seen, sum(watch.seconds.values()) / drive.tick_count, drive.tick_count
-        )
+        tick_s = sum(watch.seconds.values()) / drive.tick_count
+        _say_plan(config, missing, place.folder, seen, tick_s, drive.tick_count)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
         writer = RecordingWriter(place.folder, metadata, label_scheme, config.colour, resume=place.exists)
         began_s = time.monotonic()
         try:
-            _record_frames(config, slots, drive, writer, preview, watch, stop)
+            _record_frames(config, place, drive, writer, preview, watch, stop)
         except CarlasegError as error:
             ending = error
         finally:
@@ -123,7 +122,7 @@ def record(config: RecordConfig) -> RecordResult:
     counts |= {"frames": writer.frames_written}
     if writer.frames_written:
         _finish_folder(folder, metadata, counts, config)
-    if ending is not None or stop.requested:
+    if ending is not None or writer.frames_written < config.frames:
         raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
     return RecordResult(
         folder=folder,
@@ -231,7 +230,7 @@ def _say_plan(
 
 def _record_frames(
     config: RecordConfig,
-    slots: Sequence[int],
+    place: Place,
     drive: Drive,
     writer: RecordingWriter,
     preview: Preview,
@@ -245,10 +244,10 @@ def _record_frames(
         writer.write_frame(frame.line.frame, image, tags, frame.line)
 
     with (
-        Progress("record", config.frames, "frames", start=config.frames - len(slots)) as progress,
+        Progress("record", config.frames, "frames", start=len(place.saved_ticks)) as progress,
         BackgroundWriter(write, config.writers, config.queue) as background,
     ):
-        for slot in slots:
+        for slot in place.missing_slots(config):
             frame = drive.next_frame(slot, lambda: not stop.requested)
             if frame is None:
                 break

@@ -274,8 +274,15 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Destroy what was spawned and restore the settings found; never hides the error that led here."""
+        """Destroy what was spawned and restore the settings found; never hides the error that led here.
+
+        Raises:
+            SimulatorError: in place of a RuntimeError, the one kind of error the client has.
+        """
+        no_answer = self._no_answer("an answer", error) if isinstance(error, RuntimeError) else None
         self._leave()
+        if no_answer is not None:
+            raise no_answer from error
 
     def _leave(self) -> None:
         if self._gone or not self._port_is_open():
