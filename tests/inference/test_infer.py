@@ -23,6 +23,8 @@ from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, Dataset
 from carlaseg.inference import KerasPredictor, infer, infer_command
 from carlaseg.metrics import Scores, confusion_matrix
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def config(run: Path, data: Path, out: Path, **more: object) -> InferConfig:
     return InferConfig(run=run, input=data, output=out, scheme=SCHEME, **more)  # type: ignore[arg-type]
@@ -89,6 +91,18 @@ def test_logits_are_interpolated_where_the_answer_is_wanted_larger(tiny_run: Pat
     ids = KerasPredictor(model)(images, (48, 64))
     logits = keras.ops.image.resize(model(images, training=False), (48, 64), interpolation="bilinear")
     assert (ids == np.asarray(logits).argmax(axis=-1)).mean() > 0.999
+
+
+def test_other_backends_way_gives_the_same_ids(tiny_run: Path) -> None:
+    from carlaseg.checkpoint import RunFolder, load_model
+    from carlaseg.inference.predictor import _any_backend, _tensorflow
+
+    model = load_model(RunFolder(tiny_run), "best")
+    images = np.stack([frame(0)[0], frame(1)[0]])
+    for size in (SIZE, (48, 64)):
+        ours, theirs = _tensorflow(model)(images, size), _any_backend(model)(images, size)
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape) == (np.uint8, (2, *size))
+        assert (ours == theirs).mean() > 0.999
 
 
 def test_the_config_of_the_results_makes_the_same_results_again(done: Path, tmp_path: Path) -> None:
@@ -222,9 +236,19 @@ def test_a_request_to_stop_ends_with_what_is_done_and_no_thread(
 
 
 @pytest.mark.slow
+def test_jax_gives_the_same_masks_as_tensorflow(tiny_run: Path, done: Path, tmp_path: Path) -> None:
+    words = ["infer", "--config", str(done / "config.json"), "--output", str(tmp_path)]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-m", "carlaseg", *words], check=True, cwd=ROOT, env=environment, timeout=200)
+    pairs = [(path, tmp_path / done.name / "ids" / path.name) for path in (done / "ids").iterdir()]
+    for ours, theirs in pairs:
+        a, b = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (ours, theirs))
+        assert (a == b).mean() > 0.99
+
+
+@pytest.mark.slow
 def test_the_numbered_script_takes_the_same_flags(tiny_run: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "drive", frames=1)
-    root = Path(__file__).resolve().parents[2]
     words = ["--run", str(tiny_run), "--input", str(data), "--output", str(tmp_path / "out"), "--scheme", SCHEME]
-    subprocess.run([sys.executable, str(root / "03_inference.py"), *words], check=True, cwd=tmp_path, timeout=120)
+    subprocess.run([sys.executable, str(ROOT / "03_inference.py"), *words], check=True, cwd=tmp_path, timeout=120)
     assert (tmp_path / "out" / "tiny_drive" / "metrics.json").exists()
