@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.stats import count_classes
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import DatasetError
+
+_MANY = 2000
+"""Pictures that take some seconds; fewer need no progress line."""
 
 
 class VerifySettings(Protocol):
@@ -53,6 +57,22 @@ class StatsSettings(Protocol):
         """Print one JSON object."""
 
 
+class _Watch:
+    """A progress line for work that is long enough to want one."""
+
+    def __init__(self, label: str, unit: str, stack: ExitStack) -> None:
+        self._label, self._unit, self._stack = label, unit, stack
+        self._progress: console.Progress | None = None
+        self._done = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is None and total > _MANY:
+            self._progress = self._stack.enter_context(console.Progress(self._label, total, self._unit))
+        if self._progress is not None:
+            self._progress.advance(done - self._done)
+        self._done = done
+
+
 def verify_command(config: VerifySettings) -> int:
     """Check a dataset and print the report.
 
@@ -62,7 +82,8 @@ def verify_command(config: VerifySettings) -> int:
     Raises:
         DatasetError: there is nothing to check.
     """
-    report = verify(config.folder, config.deep, config.scheme)
+    with ExitStack() as stack:
+        report = verify(config.folder, config.deep, config.scheme, _Watch("check", "images", stack))
     if config.json:
         console.result(json.dumps(report.to_json(), indent=2))
     else:
@@ -81,8 +102,8 @@ def stats_command(config: StatsSettings) -> int:
         DatasetError: there is nothing to count, or a mask is damaged.
     """
     dataset = open_dataset(config.folder, config.scheme)
-    with console.Progress("count", max(1, dataset.labelled), "masks") as progress:
-        counted = count_classes(dataset, progress.advance)
+    with ExitStack() as stack:
+        counted = count_classes(dataset, _Watch("count", "masks", stack))
     if config.json:
         console.result(json.dumps(counted.to_json(), indent=2))
     else:

@@ -85,20 +85,34 @@ def _scheme_of(
     encoding = None
     if masked[0].mask_encoding is None:
         encoding = next(_readable(mask_encoding, _paths(masked[:_PICTURES_LOOKED_AT])), None)
-    if given is not None:
-        return given, ("named by the user",), encoding
-    if listing.scheme is not None:
+    if given is None and listing.scheme is not None:
         return labels.scheme(listing.scheme), listing.evidence, encoding
     paths = _paths(spread(masked, _PICTURES_LOOKED_AT))
     if encoding == "colors":
+        if given is not None:
+            return given, ("named by the user",), encoding
         detection = labels.detect([], None, list(_readable(read_image, paths)))
     else:
-        detection = labels.detect(list(_readable(lambda path: thinned(read_raw_mask(path, "ids", None)), paths)))
+        masks = list(_readable(lambda path: thinned(read_raw_mask(path, "ids", None)), paths))
+        detection = labels.detect(masks)
+        if given is not None:
+            return given, ("named by the user", *_doubt(given, detection, masks)), encoding
     found = detection.scheme if detection.confident else None
     evidence = detection.evidence
     if found is None and detection.scheme is not None:
         evidence = (f"perhaps {detection.scheme.name}, but not clearly", *evidence)
     return found, evidence, encoding
+
+
+def _doubt(given: LabelScheme, detection: labels.Detection, masks: Sequence[Mask]) -> tuple[str, ...]:
+    """A sentence when masks look like another scheme than the one that was named; whoever named it may know better."""
+    other = detection.scheme
+    if other is None or not detection.confident:
+        return ()
+    seen = np.unique(np.concatenate([np.unique(mask) for mask in masks]))
+    if labels.same_meaning(given, other, seen):
+        return ()
+    return (f"although its masks look like {other.name}: {'; '.join(detection.evidence)}",)
 
 
 def _paths(samples: Sequence[Sample]) -> list[Path]:

@@ -45,6 +45,15 @@ def read_lines(folder: Path) -> Iterator[FrameRecord]:
         yield FrameRecord.from_line(line, where)
 
 
+def line_count(folder: Path) -> int:
+    """How many whole lines `frames.jsonl` has."""
+    try:
+        with (folder / FRAMES_FILE).open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except FileNotFoundError:
+        return 0
+
+
 def read_frames(folder: Path, metadata: RecordingMetadata) -> list[FrameRecord]:
     """The frames that exist, all of their records, by frame number; the first line of a number wins.
 

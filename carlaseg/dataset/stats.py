@@ -173,27 +173,27 @@ class DatasetStats:
         figure.savefig(path, dpi=100)
 
 
-def stats(folder: Path, scheme: str | None = None, advance: Callable[[], object] | None = None) -> DatasetStats:
+def stats(folder: Path, scheme: str | None = None, watch: Callable[[int, int], object] | None = None) -> DatasetStats:
     """Count a dataset of any layout.
 
     Args:
         folder: the dataset.
         scheme: label scheme of the masks, where the dataset does not say.
-        advance: called after each mask, for progress.
+        watch: called now and then with the masks done and the masks in all, for progress.
 
     Raises:
         ConfigError: there is no such label scheme.
         DatasetError: no dataset, no masks, a scheme that nobody can tell, a damaged mask.
     """
-    return count_classes(open_dataset(folder, scheme), advance)
+    return count_classes(open_dataset(folder, scheme), watch)
 
 
-def count_classes(dataset: Dataset, advance: Callable[[], object] | None = None) -> DatasetStats:
+def count_classes(dataset: Dataset, watch: Callable[[int, int], object] | None = None) -> DatasetStats:
     """Count the masks of an opened dataset.
 
     Args:
         dataset: any, with masks of a known scheme.
-        advance: called after each mask, for progress.
+        watch: called now and then with the masks done and the masks in all, for progress.
 
     Raises:
         DatasetError: no masks, a scheme that nobody can tell, a damaged mask.
@@ -224,8 +224,8 @@ def count_classes(dataset: Dataset, advance: Callable[[], object] | None = None)
                 images += present
                 pixels_where_present += present * (counts.sum() - counts[IGNORE_ID])
                 sizes[size] += 1
-                if advance is not None:
-                    advance()
+            if watch is not None:
+                watch(sum(sizes.values()), len(masked))
     total = int(pixels.sum() - pixels[IGNORE_ID])
     return DatasetStats(
         folder=dataset.folder,

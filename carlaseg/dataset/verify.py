@@ -8,114 +8,29 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import recordings_in
-from carlaseg.dataset.opening import open_dataset, spread, thinned
-from carlaseg.dataset.pictures import read_image, read_raw_mask
-from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, read_lines, read_metadata
+from carlaseg.dataset.opening import open_dataset, thinned
+from carlaseg.dataset.pictures import Mask, read_image, read_raw_mask
+from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, line_count, read_lines, read_metadata
 from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import MaskEncoding, Sample
+from carlaseg.dataset.verify_report import Problem, VerifyReport
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme, detect, same_meaning
 from carlaseg.labels import scheme as scheme_named
 
 _AT_ONCE = 256
 _MASKS_READ_FOR_MEANING = 24
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: its kind, the file or folder, and a sentence."""
-
-    kind: str
-    path: Path
-    detail: str
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What a check found.
-
-    Attributes:
-        folder: what was checked.
-        layout: its layout.
-        scheme: name of its label scheme, None when nobody could tell or there are no masks.
-        evidence: why that scheme.
-        frames: images that are there to be read.
-        labelled: how many of them have a mask.
-        sizes: images by size, "HxW".
-        deep: whether every picture was decoded.
-        problems: everything that is wrong, file by file.
-        notes: what is odd but harms nobody.
-    """
-
-    folder: Path
-    layout: str
-    scheme: str | None
-    evidence: tuple[str, ...]
-    frames: int
-    labelled: int
-    sizes: dict[str, int]
-    deep: bool
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Problems by kind, the most frequent first."""
-        return dict(Counter(problem.kind for problem in self.problems).most_common())
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "schema": "carlaseg.verify/1",
-            "ok": self.ok,
-            "folder": str(self.folder),
-            "layout": self.layout,
-            "scheme": self.scheme,
-            "evidence": list(self.evidence),
-            "frames": self.frames,
-            "labelled": self.labelled,
-            "sizes": self.sizes,
-            "deep": self.deep,
-            "counts": self.counts,
-            "problems": [
-                {"kind": problem.kind, "path": str(problem.path), "detail": problem.detail} for problem in self.problems
-            ],
-            "notes": list(self.notes),
-        }
-
-    def lines(self, most: int = 10) -> Iterator[str]:
-        """The report for people, a line each, with at most `most` problems of each kind."""
-        yield f"{self.folder}: {self.layout}, {self.frames} images, {self.labelled} with masks"
-        if self.sizes:
-            yield "size    " + ", ".join(f"{size} ({count})" for size, count in self.sizes.items())
-        if self.labelled:
-            yield f"labels  {self.scheme or 'unknown'}: {'; '.join(self.evidence)}"
-        for note in self.notes:
-            yield f"note    {note}"
-        for kind, count in self.counts.items():
-            yield f"wrong   {kind}: {count}"
-            shown = [problem for problem in self.problems if problem.kind == kind][:most]
-            yield from (f"        {problem.path}: {problem.detail}" for problem in shown)
-            if count > most:
-                yield f"        ... and {count - most} more (--json lists all)"
-        how = "every picture decoded, every checksum compared" if self.deep else "every mask decoded, images by header"
-        yield f"{'ok' if self.ok else 'failed'}      {len(self.problems)} problems ({how})"
 
 
 @dataclass(frozen=True)
@@ -127,7 +42,7 @@ class _Item:
 
 
 def verify(
-    folder: Path, deep: bool = False, scheme: str | None = None, advance: Callable[[], object] | None = None
+    folder: Path, deep: bool = False, scheme: str | None = None, watch: Callable[[int, int], object] | None = None
 ) -> VerifyReport:
     """Check a dataset of any layout.
 
@@ -135,57 +50,101 @@ def verify(
         folder: the dataset.
         deep: decode every picture and compare every checksum.
         scheme: label scheme of the masks, where the dataset does not say.
-        advance: called after each image, for progress.
+        watch: called now and then with the images done and the images in all, for progress.
 
     Raises:
         ConfigError: there is no such label scheme.
         DatasetError: there is nothing to check: no folder, no layout we know.
     """
-    problems: list[Problem] = []
-    notes: list[str] = []
-    evidence: tuple[str, ...]
-    found: LabelScheme | None
+    found: LabelScheme | None = None if scheme is None else scheme_named(scheme)
     recordings = recordings_in(folder) if folder.is_dir() else []
-    if recordings:
-        layout = "recording" if recordings == [folder] else f"recordings ({len(recordings)})"
-        items: list[_Item] = []
-        found = None if scheme is None else scheme_named(scheme)
-        for recording in recordings:
-            metadata = _metadata(recording, problems)
-            if metadata is None:
-                continue
-            if found is None:
-                found = metadata.label_scheme
-            elif metadata.label_scheme != found and scheme is None:
-                problems.append(
-                    Problem("mixed schemes", recording, f"{metadata.label_scheme.name}, where others have {found.name}")
-                )
-            items += _items_of_recording(recording, metadata, problems, notes)
-        evidence = ("named by the user",) if scheme else ("recording.json names it",)
-    else:
-        dataset = open_dataset(folder, scheme)
-        layout, found, evidence = dataset.layout, dataset.scheme, dataset.evidence
-        items = [_Item(sample) for sample in dataset.samples]
-        problems += [Problem("missing image", path, "a mask without its image") for path in dataset.orphans]
-        _missing_masks(items, problems, notes, dataset.layout)
-        if dataset.labelled and found is None:
-            problems.append(Problem("unknown scheme", folder, f"{'; '.join(evidence)}; name it with --scheme"))
-    problems += _other_meaning(folder, items, found)
-    sizes = _check_items(items, found, deep, problems, advance)
+    work = _recordings_work(recordings, found) if recordings else _dataset_work(folder, scheme)
+    checked = _check_items(work, deep, watch)
+    problems = work.problems + checked.problems
     # One camera has one size. Collections of pictures, and KITTI Road by its nature, have several.
-    if len(sizes) > 1 and any(item.sample.mask_path for item in items) and layout != "kitti-road":
-        problems += _sizes_differ(sizes)
+    if len(checked.sizes) > 1 and checked.labelled and work.layout != "kitti-road":
+        problems += _sizes_differ(checked.sizes)
+    if work.scheme is not None:
+        problems += _other_meaning(folder, checked.masks, work.scheme)
     return VerifyReport(
         folder=folder,
-        layout=layout,
-        scheme=found.name if found else None,
-        evidence=evidence,
-        frames=len(items),
-        labelled=sum(item.sample.mask_path is not None for item in items),
-        sizes={f"{height}x{width}": len(paths) for (height, width), paths in _by_frequency(sizes)},
+        layout=work.layout,
+        scheme=work.scheme.name if work.scheme else None,
+        evidence=work.evidence,
+        frames=checked.frames,
+        labelled=checked.labelled,
+        sizes={f"{height}x{width}": count for (height, width), (count, _) in _by_frequency(checked.sizes)},
         deep=deep,
         problems=tuple(problems),
-        notes=tuple(notes),
+        notes=tuple(work.notes),
+    )
+
+
+@dataclass
+class _Work:
+    """What is to be checked. Problems and notes grow while `items` is read, one recording after the other."""
+
+    layout: str
+    scheme: LabelScheme | None
+    evidence: tuple[str, ...]
+    total: int
+    items: Iterator[_Item]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def _recordings_work(recordings: Sequence[Path], named: LabelScheme | None) -> _Work:
+    problems: list[Problem] = []
+    notes: list[str] = []
+    found = named
+    readable: dict[Path, RecordingMetadata] = {}
+    for recording in recordings:
+        metadata = _metadata(recording, problems)
+        if metadata is None:
+            continue
+        readable[recording] = metadata
+        found = found or metadata.label_scheme
+        if metadata.label_scheme != found and named is None:
+            detail = f"{metadata.label_scheme.name}, where others have {found.name}"
+            problems.append(Problem("mixed schemes", recording, detail))
+    return _Work(
+        layout="recording" if len(recordings) == 1 else f"recordings ({len(recordings)})",
+        scheme=found,
+        evidence=("named by the user",) if named else ("recording.json names it",),
+        total=sum(line_count(recording) for recording in readable),
+        items=chain.from_iterable(
+            _items_of_recording(recording, metadata, problems, notes) for recording, metadata in readable.items()
+        ),
+        problems=problems,
+        notes=notes,
+    )
+
+
+def _dataset_work(folder: Path, scheme: str | None) -> _Work:
+    dataset = open_dataset(folder, scheme)
+    problems = [Problem("missing image", path, "a mask without its image") for path in dataset.orphans]
+    notes: list[str] = []
+    bare = len(dataset.samples) - dataset.labelled
+    if bare == len(dataset.samples):
+        notes.append("no masks: images to run inference on")
+    elif bare and dataset.layout == "kitti-road":
+        notes.append(f"{bare} images have no mask of the whole road")
+    elif bare:
+        problems += [
+            Problem("missing mask", sample.image_path, "an image without its mask")
+            for sample in dataset.samples
+            if sample.mask_path is None
+        ]
+    if dataset.labelled and dataset.scheme is None:
+        problems.append(Problem("unknown scheme", folder, f"{'; '.join(dataset.evidence)}; name it with --scheme"))
+    return _Work(
+        layout=dataset.layout,
+        scheme=dataset.scheme,
+        evidence=dataset.evidence,
+        total=len(dataset.samples),
+        items=(_Item(sample) for sample in dataset.samples),
+        problems=problems,
+        notes=notes,
     )
 
 
@@ -199,11 +158,11 @@ def _metadata(recording: Path, problems: list[Problem]) -> RecordingMetadata | N
 
 def _items_of_recording(
     recording: Path, metadata: RecordingMetadata, problems: list[Problem], notes: list[str]
-) -> list[_Item]:
+) -> Iterator[_Item]:
     present = FilesPresent(recording)
     named: set[str] = set()
     frames: set[int] = set()
-    items: list[_Item] = []
+    complete = 0
     try:
         for record in read_lines(recording):
             if record.frame in frames:
@@ -232,11 +191,12 @@ def _items_of_recording(
                 weather=metadata.weather,
                 name=f"{record.frame:08d}",
             )
-            items.append(_Item(sample, tuple((recording / file.path, file) for file in record.files.values())))
+            complete += 1
+            yield _Item(sample, tuple((recording / file.path, file) for file in record.files.values()))
     except DatasetError as error:
         problems.append(Problem("damaged line", recording / FRAMES_FILE, error.message))
     if metadata.ended is None:
-        notes.append(f"{recording}: was never ended; the {len(items)} frames with a line are complete")
+        notes.append(f"{recording}: was never ended; {complete} frames are complete")
     elif metadata.counts.get("frames") != len(frames):
         problems.append(
             Problem(
@@ -250,94 +210,91 @@ def _items_of_recording(
     leftover_count = sum(path not in named for path in leftovers)
     if leftover_count:
         notes.append(f"{recording}: {leftover_count} files belong to no frame and are never read")
-    return items
 
 
-def _missing_masks(items: Sequence[_Item], problems: list[Problem], notes: list[str], layout: str) -> None:
-    bare = [item.sample.image_path for item in items if item.sample.mask_path is None]
-    if len(bare) == len(items):
-        notes.append("no masks: images to run inference on")
-    elif layout == "kitti-road":
-        notes.append(f"{len(bare)} images have no mask of the whole road")
-    else:
-        problems += [Problem("missing mask", path, "an image without its mask") for path in bare]
-
-
-def _other_meaning(folder: Path, items: Sequence[_Item], found: LabelScheme | None) -> list[Problem]:
+def _other_meaning(folder: Path, masks: Sequence[Mask], found: LabelScheme) -> list[Problem]:
     """A named scheme whose ids all fit can still be the wrong one; the scene tells."""
-    masked = [item for item in items if item.sample.mask_path is not None and item.sample.mask_encoding != "colors"]
-    if found is None or len(masked) < 2:
+    if len(masks) < 2:
         return []
-    masks = []
-    for item in spread(masked, _MASKS_READ_FOR_MEANING):
-        sample = item.sample
-        if sample.mask_path is not None and sample.mask_encoding is not None:
-            try:
-                masks.append(thinned(read_raw_mask(sample.mask_path, sample.mask_encoding, found)))
-            except DatasetError:
-                continue  # Reported file by file.
     detection = detect(masks)
-    seen = np.unique(np.concatenate([np.unique(mask) for mask in masks])) if masks else np.empty(0, np.intp)
+    seen = np.unique(np.concatenate([np.unique(mask) for mask in masks]))
     if not detection.confident or detection.scheme is None or same_meaning(detection.scheme, found, seen):
         return []
     detail = f"said to be {found.name}, looks like {detection.scheme.name}: {'; '.join(detection.evidence)}"
     return [Problem("another scheme", folder, detail)]
 
 
-Sizes = dict[tuple[int, int], list[Path]]
+Size = tuple[int, int]
+Sizes = dict[Size, tuple[int, Path]]
+"""How many images have a size, and the first of them."""
 
 
-def _by_frequency(sizes: Sizes) -> list[tuple[tuple[int, int], list[Path]]]:
-    return sorted(sizes.items(), key=lambda item: -len(item[1]))
+def _by_frequency(sizes: Sizes) -> list[tuple[Size, tuple[int, Path]]]:
+    return sorted(sizes.items(), key=lambda item: -item[1][0])
 
 
 def _sizes_differ(sizes: Sizes) -> list[Problem]:
-    (usual, usual_paths), *others = _by_frequency(sizes)
+    (usual, (usual_count, _)), *others = _by_frequency(sizes)
     return [
         Problem(
             "sizes differ",
-            paths[0],
-            f"{size[0]}x{size[1]} (so are {len(paths) - 1} more), where {len(usual_paths)} are {usual[0]}x{usual[1]}",
+            first,
+            f"{size[0]}x{size[1]} (so are {count - 1} more), where {usual_count} are {usual[0]}x{usual[1]}",
         )
-        for size, paths in others
+        for size, (count, first) in others
     ]
 
 
-def _check_items(
-    items: Sequence[_Item],
-    found: LabelScheme | None,
-    deep: bool,
-    problems: list[Problem],
-    advance: Callable[[], object] | None,
-) -> Sizes:
-    """Check every sample, add what is wrong to `problems`, and give the images by size."""
-    sizes: Sizes = defaultdict(list)
+@dataclass
+class _Checked:
+    """What was seen: no more memory for a million images than for a thousand, unless they are all broken."""
 
-    def check(item: _Item) -> tuple[tuple[int, int] | None, list[Problem]]:
-        return _check_item(item, found, deep)
+    frames: int
+    labelled: int
+    sizes: Sizes
+    masks: list[Mask]
+    problems: list[Problem]
 
+
+class _ItemCheck(NamedTuple):
+    """What was seen of one image: its size, its mask thinned out, what is wrong."""
+
+    size: Size | None
+    mask: Mask | None
+    problems: list[Problem]
+
+
+def _check_items(work: _Work, deep: bool, watch: Callable[[int, int], object] | None) -> _Checked:
+    seen = _Checked(0, 0, {}, [], [])
+    # A fair sample of masks of a stream whose length nobody knows yet: each new one replaces an old one at random.
+    rng = np.random.default_rng(0)
     # Decoding releases the GIL. In slices, so that a million futures never wait at once.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for start in range(0, len(items), _AT_ONCE):
-            chunk = items[start : start + _AT_ONCE]
-            for item, (size, wrong) in zip(chunk, pool.map(check, chunk), strict=True):
-                problems += wrong
+        while chunk := list(islice(work.items, _AT_ONCE)):
+            checks = pool.map(_check_item, chunk, repeat(work.scheme), repeat(deep))
+            for item, (size, mask, wrong) in zip(chunk, checks, strict=True):
+                seen.frames += 1
+                seen.labelled += item.sample.mask_path is not None
+                seen.problems += wrong
                 if size is not None:
-                    sizes[size].append(item.sample.image_path)
-                if advance is not None:
-                    advance()
-    return sizes
+                    count, first = seen.sizes.get(size, (0, item.sample.image_path))
+                    seen.sizes[size] = (count + 1, first)
+                if mask is None:
+                    continue
+                if len(seen.masks) < _MASKS_READ_FOR_MEANING:
+                    seen.masks.append(mask)
+                elif (place := int(rng.integers(seen.frames))) < _MASKS_READ_FOR_MEANING:
+                    seen.masks[place] = mask
+            if watch is not None:
+                watch(seen.frames, work.total)
+    return seen
 
 
-def _check_item(item: _Item, found: LabelScheme | None, deep: bool) -> tuple[tuple[int, int] | None, list[Problem]]:
-    wrong: list[Problem] = []
-    for path, promised in item.files:
-        problem = _check_promise(path, promised, deep)
-        if problem is not None:
-            wrong.append(problem)
+def _check_item(item: _Item, found: LabelScheme | None, deep: bool) -> _ItemCheck:
+    wrong = [problem for path, promised in item.files if (problem := _check_promise(path, promised, deep)) is not None]
     sample = item.sample
-    size: tuple[int, int] | None = None
-    mask_size: tuple[int, int] | None = None
+    size: Size | None = None
+    mask: Mask | None = None
     try:
         if deep:
             height, width, _ = read_image(sample.image_path).shape
@@ -347,37 +304,37 @@ def _check_item(item: _Item, found: LabelScheme | None, deep: bool) -> tuple[tup
     except DatasetError as error:
         wrong.append(Problem("damaged image", sample.image_path, _without(error, sample.image_path)))
     if sample.mask_path is not None and sample.mask_encoding is not None:
-        mask_size, problem = _check_mask(sample.mask_path, sample.mask_encoding, found)
+        mask_size, mask, problem = _check_mask(sample.mask_path, sample.mask_encoding, found)
         if problem is not None:
             wrong.append(problem)
-    if size is not None and mask_size is not None and size != mask_size:
-        detail = f"mask {mask_size[0]}x{mask_size[1]}, image {size[0]}x{size[1]}"
-        wrong.append(Problem("size of a pair", sample.mask_path or sample.image_path, detail))
-    return size, wrong
+        if size is not None and mask_size is not None and size != mask_size:
+            detail = f"mask {mask_size[0]}x{mask_size[1]}, image {size[0]}x{size[1]}"
+            wrong.append(Problem("size of a pair", sample.mask_path, detail))
+    return _ItemCheck(size, mask, wrong)
 
 
 def _check_mask(
     path: Path, encoding: MaskEncoding, found: LabelScheme | None
-) -> tuple[tuple[int, int] | None, Problem | None]:
+) -> tuple[Size | None, Mask | None, Problem | None]:
+    """The mask's size, its ids thinned out, and what is wrong with it."""
+    mask: Mask | None = None
     try:
         if encoding == "colors":
-            pixels = read_image(path)
-            size = (pixels.shape[0], pixels.shape[1])
+            height, width, _ = read_image(path).shape
         else:
             mask = read_raw_mask(path, encoding, found)
-            size = (mask.shape[0], mask.shape[1])
+            height, width = mask.shape
     except DatasetError as error:
-        return None, Problem("damaged mask", path, _without(error, path))
-    if found is None:
-        return size, None
+        return None, None, Problem("damaged mask", path, _without(error, path))
     try:
-        if encoding == "colors":
+        if found is not None and mask is None:
             read_raw_mask(path, encoding, found)
-        else:
+        elif found is not None and mask is not None:
             found.check_ids(mask, str(path))
     except DatasetError as error:
-        return size, Problem("outside the scheme", path, _without(error, path))
-    return size, None
+        return (height, width), None, Problem("outside the scheme", path, _without(error, path))
+    # A copy, so that the whole mask can be forgotten.
+    return (height, width), None if mask is None else thinned(mask).copy(), None
 
 
 def _check_promise(path: Path, promised: FileRecord, deep: bool) -> Problem | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_datasets import in_red, road_image, road_scene, write_pairs, write_picture, write_recording
 
-from carlaseg.dataset import open_dataset, read_image, read_mask
+from carlaseg.dataset import SampleTable, open_dataset, read_image, read_mask
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.labels import IGNORE_ID, scheme
 
@@ -205,6 +205,36 @@ def test_an_empty_split_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_scheme_name_is_a_mistake_of_the_command(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Nearest: camvid"):
         open_dataset(write_pairs(tmp_path), scheme="camvit")
+
+
+def test_a_named_scheme_that_the_masks_contradict_is_doubted_in_the_evidence(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path, label_scheme="carla-0.9.10")
+    dataset = open_dataset(folder, scheme="carla-0.9.14")
+    assert dataset.scheme is S2
+    assert dataset.evidence[1].startswith("although its masks look like carla-0.9.10")
+    assert open_dataset(folder, scheme="carla-0.9.10").evidence == ("named by the user",)
+
+
+def test_samples_in_columns_are_the_samples_that_went_in(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path, count=6)
+    (folder / "seg_raw/000002.png").unlink()
+    table = open_dataset(folder).samples
+    listed = list(table)
+    assert isinstance(table, SampleTable)
+    assert list(SampleTable(listed)) == listed
+    assert [sample.frame for sample in table[4:1:-1]] == [4, 3, 2]
+    assert table[-1] == listed[5]
+    assert list(table.masked) == [sample for sample in listed if sample.mask_path]
+    assert table[1:3].drives == tuple(sample.drive for sample in listed[1:3])
+    with pytest.raises(IndexError):
+        table[6]
+
+
+def test_a_name_in_another_script_is_a_name_like_any_other(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "Straße", "rgb/道路_{}.png", "seg_raw/道路_{}.png")
+    sample = open_dataset(folder).samples[2]
+    assert (sample.name, sample.drive, sample.frame) == ("道路_2", "Straße", 2)
+    assert np.array_equal(read_mask(sample), road_scene(S2, 2))
 
 
 def test_a_scheme_nobody_can_tell_is_asked_for(tmp_path: Path) -> None:

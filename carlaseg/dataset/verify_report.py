@@ -1,0 +1,95 @@
+"""What a check of a dataset found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: its kind, the file or folder, and a sentence."""
+
+    kind: str
+    path: Path
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a check found.
+
+    Attributes:
+        folder: what was checked.
+        layout: its layout.
+        scheme: name of its label scheme, None when nobody could tell or there are no masks.
+        evidence: why that scheme.
+        frames: images that are there to be read.
+        labelled: how many of them have a mask.
+        sizes: images by size, "HxW".
+        deep: whether every picture was decoded.
+        problems: everything that is wrong, file by file.
+        notes: what is odd but harms nobody.
+    """
+
+    folder: Path
+    layout: str
+    scheme: str | None
+    evidence: tuple[str, ...]
+    frames: int
+    labelled: int
+    sizes: dict[str, int]
+    deep: bool
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Problems by kind, the most frequent first."""
+        return dict(Counter(problem.kind for problem in self.problems).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "schema": "carlaseg.verify/1",
+            "ok": self.ok,
+            "folder": str(self.folder),
+            "layout": self.layout,
+            "scheme": self.scheme,
+            "evidence": list(self.evidence),
+            "frames": self.frames,
+            "labelled": self.labelled,
+            "sizes": self.sizes,
+            "deep": self.deep,
+            "counts": self.counts,
+            "problems": [
+                {"kind": problem.kind, "path": str(problem.path), "detail": problem.detail} for problem in self.problems
+            ],
+            "notes": list(self.notes),
+        }
+
+    def lines(self, most: int = 10) -> Iterator[str]:
+        """The report for people, a line each, with at most `most` problems of each kind."""
+        yield f"{self.folder}: {self.layout}, {self.frames} images, {self.labelled} with masks"
+        if self.sizes:
+            yield "size    " + ", ".join(f"{size} ({count})" for size, count in self.sizes.items())
+        if self.labelled:
+            yield f"labels  {self.scheme or 'unknown'}: {'; '.join(self.evidence)}"
+        for note in self.notes:
+            yield f"note    {note}"
+        for kind, count in self.counts.items():
+            yield f"wrong   {kind}: {count}"
+            shown = [problem for problem in self.problems if problem.kind == kind][:most]
+            yield from (f"        {problem.path}: {problem.detail}" for problem in shown)
+            if count > most:
+                yield f"        ... and {count - most} more (--json lists all)"
+        how = "every picture decoded, every checksum compared" if self.deep else "every mask decoded, images by header"
+        yield f"{'ok' if self.ok else 'failed'}      {len(self.problems)} problems ({how})"
