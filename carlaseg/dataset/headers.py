@@ -16,8 +16,10 @@ from carlaseg.errors import DatasetError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+_JPEG_SIGNATURE = b"\xff\xd8"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEAD = 64 * 1024
+_TAIL = 4096  # Some cameras leave a few bytes behind the end of a JPEG.
 _WEBP_HEAD = 30
 
 
@@ -30,16 +32,37 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
+            if head.startswith(_JPEG_SIGNATURE):
+                head += file.read()  # Its size may stand behind any amount of a camera's notes.
             length = file.seek(0, os.SEEK_END)
-            file.seek(max(0, length - 64))
-            tail = file.read()
+            file.seek(max(0, length - _TAIL))
+            return _size(head, file.read(), length, path)
     except OSError as error:
         raise DatasetError(f"{path}: expected a readable picture, received {error.strerror}.") from error
+
+
+def size_in(content: memoryview, path: Path) -> tuple[int, int]:
+    """(height, width) of a whole picture in memory.
+
+    Args:
+        content: the file, byte by byte.
+        path: what to call it in an error.
+
+    Raises:
+        DatasetError: it is cut short, or not a PNG, JPEG or WebP.
+    """
+    head = content if bytes(content[:2]) == _JPEG_SIGNATURE else content[:_HEAD]
+    return _size(bytes(head), bytes(content[-_TAIL:]), len(content), path)
+
+
+def _size(head: bytes, tail: bytes, length: int, path: Path) -> tuple[int, int]:
+    if length == 0:
+        raise DatasetError(f"{path}: expected a picture, received an empty file.")
     if head.startswith(_PNG_SIGNATURE) and head[12:16] == b"IHDR" and len(head) >= 33:
         width, height = struct.unpack(">II", head[16:24])
         whole = _PNG_END in tail
         size = (height, width)
-    elif head.startswith(b"\xff\xd8"):
+    elif head.startswith(_JPEG_SIGNATURE):
         size = _jpeg_size(head)
         whole = b"\xff\xd9" in tail
     elif head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= _WEBP_HEAD:
@@ -47,9 +70,12 @@ def picture_size(path: Path) -> tuple[int, int]:
         promised = int(struct.unpack("<I", head[4:8])[0])
         whole = length >= promised + 8 > _WEBP_HEAD
     else:
-        raise DatasetError(f"{path}: expected a PNG, JPEG or WebP, received {head[:8]!r} ({length} bytes).")
+        raise DatasetError(f"{path}: expected a picture (PNG, JPEG, WebP), received {head[:8]!r} ({length} bytes).")
     if not whole:
-        raise DatasetError(f"{path}: expected a whole picture, received a truncated file ({length} bytes).")
+        raise DatasetError(
+            f"{path}: expected a whole picture, received a truncated file ({length} bytes).",
+            (("find all of them", f"carlaseg verify {path.parent.parent}"),),
+        )
     if 0 in size:
         raise DatasetError(f"{path}: expected a picture, received one of size {size[0]}x{size[1]}.")
     return size

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.dataset.headers import size_in
 from carlaseg.dataset.samples import MaskEncoding, Sample
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme, scheme
@@ -117,15 +118,15 @@ def _decode(path: Path, flags: int) -> Picture:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DatasetError(f"{path}: expected a readable picture, received {error.strerror or error}.") from error
-    if content.size == 0:
-        raise DatasetError(f"{path}: expected a picture, received an empty file.")
+    # Before OpenCV sees it: it answers a truncated file on standard error.
+    size_in(memoryview(content), path)
     try:
         pixels: Any = cv2.imdecode(content, flags)
     except cv2.error as error:
         raise DatasetError(f"{path}: expected a picture, received one that cannot be decoded ({error.err}).") from error
     if pixels is None:
         raise DatasetError(
-            f"{path}: expected a whole picture, received a damaged or truncated file ({content.size} bytes).",
+            f"{path}: expected a whole picture, received a damaged file ({content.size} bytes).",
             (("find all of them", f"carlaseg verify {path.parent.parent} --deep"),),
         )
     return pixels  # type: ignore[no-any-return]
