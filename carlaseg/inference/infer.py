@@ -22,11 +22,11 @@ from carlaseg.checkpoint import ModelCard, RunFolder, load_model
 from carlaseg.config import InferConfig, to_json
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
 from carlaseg.dataset import Dataset, open_dataset
-from carlaseg.errors import CarlasegError, ConfigError, DatasetError
+from carlaseg.errors import CarlasegError, ConfigError, DatasetError, Interrupted
 from carlaseg.inference.confusion import draw_confusion
 from carlaseg.inference.panels import Legend
 from carlaseg.inference.predictor import KerasPredictor
-from carlaseg.inference.results import ResultsWriter, claim, write_json, write_text
+from carlaseg.inference.results import ResultsWriter, claim, refuse_taken, write_json, write_text
 from carlaseg.metrics import Scores, confusion_csv, most_confused
 from carlaseg.pipeline import for_inference
 
@@ -105,14 +105,19 @@ def infer(config: InferConfig) -> InferResult:
     table = _truth_table(data, card)
     name = config.name or f"{run.name}_{_input_name(config)}"
     folder = config.output / name
-    claim(folder, config.overwrite)
-    write_json(folder / "config.json", to_json(config) | {"run": str(run.path)})
-    say("out", str(folder.absolute()))
+    refuse_taken(folder, config.overwrite)
 
     prepare_backend()
     began_s = time.perf_counter()
-    predict = KerasPredictor(load_model(run, config.checkpoint))
+    try:
+        predict = KerasPredictor(load_model(run, config.checkpoint))
+    except KeyboardInterrupt:
+        raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
     load_s = time.perf_counter() - began_s
+    # Only now: a run that cannot be loaded must not cost anybody the results of an earlier one.
+    claim(folder, config.overwrite)
+    write_json(folder / "config.json", to_json(config) | {"run": str(run.path)})
+    say("out", str(folder.absolute()))
     legend = Legend(card.class_names, _palette(card))
     batches = for_inference(data.samples, (size[0], size[1]), config.batch_size, table)
     damaged: list[tuple[str, str]] = []
@@ -155,7 +160,7 @@ def infer(config: InferConfig) -> InferResult:
         outcome = InferResult(folder, done, tuple(damaged), scores, seconds, load_s, read_s, network_s, writer.write_s)
         write_json(folder / "summary.json", outcome.to_json())
         if stop.requested:
-            raise _interrupted(stop, outcome, len(data.samples), config)
+            raise _interrupted(stop, outcome, len(data.samples))
     if done == 0:
         raise DatasetError(
             f"{config.input}: expected at least one image that can be read, received {len(damaged)} damaged ones; "
@@ -296,8 +301,8 @@ def _write_scores(
     return scores
 
 
-def _interrupted(stop: StopRequest, outcome: InferResult, total: int, config: InferConfig) -> CarlasegError:
+def _interrupted(stop: StopRequest, outcome: InferResult, total: int) -> CarlasegError:
     return stop.interrupted(
         f"stopped after {outcome.images} of {total} images; their results are whole in {outcome.folder}.",
-        ("start over", f"carlaseg infer --input {shlex.quote(str(config.input))} --overwrite"),
+        ("start over", f"carlaseg infer --config {shlex.quote(str(outcome.folder / 'config.json'))} --overwrite"),
     )

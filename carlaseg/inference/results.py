@@ -40,26 +40,37 @@ WAITING_MAX = 8
 """Predictions that may wait for a writer before the network is held back."""
 
 
-def claim(folder: Path, overwrite: bool) -> None:
-    """Make the results folder.
+def refuse_taken(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something, unless it may be replaced. Changes nothing.
 
     Raises:
         ConfigError: it exists and may not be replaced, or is no results folder.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"{folder}: expected a name that is free, received one that holds something. Nothing was changed.",
+            (("replace it", "the same command with --overwrite"), ("or keep both", "--name ANOTHER_NAME")),
+        )
+    if not (folder / "predictions.jsonl").is_file():
+        raise ConfigError(
+            f"--overwrite {folder}: expected an earlier results folder (it holds predictions.jsonl), "
+            "received something else. Nothing was changed.",
+            (("another name", "--name ANOTHER_NAME"),),
+        )
+
+
+def claim(folder: Path, overwrite: bool) -> None:
+    """Make the results folder, in the place of an earlier one where that may be replaced.
+
+    Raises:
+        ConfigError: see `refuse_taken`.
         CarlasegError: it cannot be made.
     """
+    refuse_taken(folder, overwrite)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if not overwrite:
-                raise ConfigError(
-                    f"{folder}: expected a name that is free, received one that holds something. Nothing was changed.",
-                    (("replace it", "the same command with --overwrite"), ("or keep both", "--name ANOTHER_NAME")),
-                )
-            if not (folder / "predictions.jsonl").is_file():
-                raise ConfigError(
-                    f"--overwrite {folder}: expected an earlier results folder (it holds predictions.jsonl), "
-                    "received something else. Nothing was changed.",
-                    (("another name", "--name ANOTHER_NAME"),),
-                )
+        if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "predictions.jsonl").touch()

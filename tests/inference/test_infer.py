@@ -144,6 +144,19 @@ def test_an_existing_results_folder_is_refused_and_replaced_only_when_told(tiny_
     assert not stale.exists()
 
 
+def test_a_run_that_cannot_be_loaded_costs_nobody_earlier_results(tiny_run: Path, done: Path, tmp_path: Path) -> None:
+    import shutil
+
+    damaged = Path(shutil.copytree(tiny_run, tmp_path / "damaged"))
+    weights = damaged / "best.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    kept = Path(shutil.copytree(done, tmp_path / "out" / "kept"))
+    data = write_dataset(tmp_path / "drive", frames=1)
+    with pytest.raises(CheckpointError, match=r"best\.weights\.h5"):
+        infer(config(damaged, data, tmp_path / "out", name="kept", overwrite=True))
+    assert len(list((kept / "ids").iterdir())) == 5
+
+
 def test_overwrite_never_empties_a_folder_that_is_something_else(tiny_run: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "drive", frames=1)
     precious = tmp_path / "out" / "thesis" / "chapter1.tex"
