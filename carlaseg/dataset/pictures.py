@@ -119,7 +119,7 @@ def _decode(path: Path, flags: int) -> Picture:
     except OSError as error:
         raise DatasetError(f"{path}: expected a readable picture, received {error.strerror or error}.") from error
     # Before OpenCV sees it: it answers a truncated file on standard error.
-    size_in(memoryview(content), path)
+    size_in(content.data, path)
     try:
         pixels: Any = cv2.imdecode(content, flags)
     except cv2.error as error:
