@@ -86,7 +86,7 @@ def set_actor_transform(caller: Caller, actor_id: int, transform: Transform) -> 
     actor = world.find(actor_id, Actor)
     world.place(actor, pose_of(transform))
     if isinstance(actor, Walker):
-        stand(actor, world.ground)
+        stand(actor, world.elevation)
 
 
 def set_actor_location(caller: Caller, actor_id: int, location: Vector3) -> None:
@@ -96,7 +96,7 @@ def set_actor_location(caller: Caller, actor_id: int, location: Vector3) -> None
     before = actor.relative_pose or actor.pose
     world.place(actor, Pose(location.x, location.y, location.z, before.pitch, before.yaw, before.roll))
     if isinstance(actor, Walker):
-        stand(actor, world.ground)
+        stand(actor, world.elevation)
 
 
 def set_actor_target_velocity(caller: Caller, actor_id: int, velocity: Vector3) -> None:

@@ -93,7 +93,7 @@ def project_point(caller: Caller, location: Vector3, direction: Vector3, distanc
     """The ground below a point, as (found, labelled point); only straight down is answered."""
     if direction.z > -0.99:
         raise SimulatorError("project_point: not supported by carlaseg's embedded simulator but straight down")
-    level = caller.simulation.world.ground.height(location.x, location.y)
+    level = caller.simulation.world.elevation.height(location.x, location.y)
     found = 0.0 <= location.z - level <= distance
     return [found, LabelledPoint(Vector3(location.x, location.y, level if found else location.z), GROUND_TAG)]
 
@@ -102,7 +102,7 @@ def cast_ray(caller: Caller, start: Vector3, end: Vector3) -> list[LabelledPoint
     """Where a straight-down ray meets the ground."""
     if abs(start.x - end.x) > 1e-3 or abs(start.y - end.y) > 1e-3:
         raise SimulatorError("cast_ray: not supported by carlaseg's embedded simulator but straight down")
-    level = caller.simulation.world.ground.height(start.x, start.y)
+    level = caller.simulation.world.elevation.height(start.x, start.y)
     if not min(start.z, end.z) <= level <= max(start.z, end.z):
         return []
     return [LabelledPoint(Vector3(start.x, start.y, level), GROUND_TAG)]

@@ -52,7 +52,7 @@ class World:
         for actor_id in list(self.actors):
             self.destroy(actor_id)
         self.town = town
-        self.ground = Elevation(town)
+        self.elevation = Elevation(town)
         self.episode_id += 1
         self.elapsed_s = 0.0
         self.delta_s = 0.0
@@ -143,7 +143,7 @@ class World:
         }
         actor = self._made(blueprint, common)
         if isinstance(actor, Walker) and not parent_id:
-            stand(actor, self.ground)
+            stand(actor, self.elevation)
         if isinstance(actor, Visible) and not parent_id:
             self._refuse_collision(actor)
         actor.actor_id = self._next_actor_id()
@@ -216,10 +216,10 @@ class World:
         vehicles = []
         for actor in self.actors.values():
             if isinstance(actor, Vehicle):
-                step_vehicle(actor, self.ground, delta_s)
+                step_vehicle(actor, self.elevation, delta_s)
                 vehicles.append(actor)
             elif isinstance(actor, Walker):
-                step_walker(actor, self.ground, delta_s)
+                step_walker(actor, self.elevation, delta_s)
             elif actor.relative_pose is not None:
                 parent = self.actors.get(actor.parent_id)
                 if parent is not None:
