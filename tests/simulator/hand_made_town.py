@@ -39,7 +39,7 @@ def floor(
     xs, ys = xs.ravel(), ys.ravel()
     height = np.full_like(xs, z)
     corner = [np.stack([xs + dx * step, ys + dy * step, height], axis=1) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))]
-    return quads(material, tag, np.stack(corner, axis=1), color=(90, 120, 70) if tag == 10 else (110, 110, 112))
+    return quads(material, tag, np.stack(corner, axis=1), color=(112, 130, 72) if tag == 10 else (141, 141, 144))
 
 
 def box(
@@ -69,7 +69,7 @@ def street() -> Town:
     for x in range(-60, 100, 20):
         crowns.append([(x - 2, 11, 2), (x + 2, 11, 2), (x + 2, 11, 6), (x - 2, 11, 6)])
         crowns.append([(x, 9, 2), (x, 13, 2), (x, 13, 6), (x, 9, 6)])
-    houses = [box("facade_brick", 3, (x, side * 22, 6), (8, 6, 6), color=(170, 90, 70), instance=300 + x)
+    houses = [box("facade_brick", 3, (x, side * 22, 6), (8, 6, 6), color=(186, 139, 116), instance=300 + x)
               for x in range(-40, 90, 24) for side in (1, -1)]  # fmt: skip
     crown = quads("leaves", 9, crowns, color=(90, 130, 60), instance=77, two_sided=True)
     unit_uvs = np.tile(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32), (len(crowns), 1))

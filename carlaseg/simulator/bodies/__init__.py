@@ -34,7 +34,7 @@ class ShellKey(NamedTuple):
 
 
 class LimbsKey(NamedTuple):
-    """What decides how the moving part looks; `step` of `_STEPS` in a stride or between two spokes, `steer` in steps."""
+    """What decides how the moving part looks; `step` in a stride or between two spokes, `steer` in steps."""
 
     kind: BodyKind
     variant: str

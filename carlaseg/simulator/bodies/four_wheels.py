@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass
 from math import radians
@@ -157,7 +158,7 @@ def _draw_arch(sketch: Sketch, x: float, radius: float, width: float) -> None:
         y = side * (width + 0.006)
         rim = [np.array((x + 1.17 * radius * np.cos(a), y, radius + 1.17 * radius * np.sin(a))) for a in angles]
         middle = np.array((x, y, radius))
-        for first, second in zip(rim[:-1], rim[1:], strict=True):
+        for first, second in itertools.pairwise(rim):
             corners = np.stack([middle, second, first] if side > 0 else [middle, first, second])
             sketch.face(corners, _DARK)
 
@@ -248,13 +249,14 @@ def draw_truck(sketch: Sketch, variant: str, extent: tuple[float, float, float],
     a, b = 0.97 * width, 0.93 * width
     head = front - 0.14
     glass, pale = _GLASS, scaled(_GLASS, 1.55)
-    sketch.panel(((front, -0.89 * width, belt), (front, 0.89 * width, belt), (head, b, cab_top), (head, -b, cab_top)), cab,
+    c = 0.89 * width
+    sketch.panel(((front, -c, belt), (front, c, belt), (head, b, cab_top), (head, -b, cab_top)), cab,
                  [(0.05, 0.95, 0.06, 0.80, pale, "plain")])  # fmt: skip
     sketch.quad((split, -b, cab_top), (head, -b, cab_top), (head, b, cab_top), (split, b, cab_top), cab)
     sketch.quad((split, a, low), (split, -a, low), (split, -b, cab_top), (split, b, cab_top), cab)
-    sketch.panel(((split, -a, belt), (front, -0.89 * width, belt), (head, -b, cab_top), (split, -b, cab_top)), cab,
+    sketch.panel(((split, -a, belt), (front, -c, belt), (head, -b, cab_top), (split, -b, cab_top)), cab,
                  [(0.22, 0.88, 0.06, 0.80, glass, "plain")])  # fmt: skip
-    sketch.panel(((front, 0.89 * width, belt), (split, a, belt), (split, b, cab_top), (head, b, cab_top)), cab,
+    sketch.panel(((front, c, belt), (split, a, belt), (split, b, cab_top), (head, b, cab_top)), cab,
                  [(0.12, 0.78, 0.06, 0.80, glass, "plain")])  # fmt: skip
     stripe: Color = (240, 240, 240) if fire else (196, 40, 40)
     for side in (1, -1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from math import cos, pi, sin
 
@@ -28,11 +29,9 @@ def draw_head_and_torso(sketch: Sketch, variant: str, extent: tuple[float, float
     hip, shoulder = foot + 0.48 * height, foot + 0.815 * height
     depth = 0.062 * height
     sketch.ellipsoid((0, 0, shoulder - 0.035 * height), (depth, half * 0.82, 0.05 * height), color)
-    sketch.loft(
-        [_oval(hip - 0.02 * height, depth * 0.95, half * 0.60), _oval(hip + 0.12 * height, depth * 0.9, half * 0.56),
-         _oval(shoulder - 0.06 * height, depth * 1.05, half * 0.78), _oval(shoulder - 0.01 * height, depth * 0.7, half * 0.6)],
-        color,
-    )  # fmt: skip
+    girths = ((hip - 0.02 * height, 0.95, 0.60), (hip + 0.12 * height, 0.9, 0.56),
+              (shoulder - 0.06 * height, 1.05, 0.78), (shoulder - 0.01 * height, 0.7, 0.6))  # fmt: skip
+    sketch.loft([_oval(z, depth * deep, half * wide) for z, deep, wide in girths], color)
     sketch.tube((0, 0, shoulder - 0.01), (0, 0, foot + 0.86 * height), (0.034 * height, 0.03 * height), skin, sides=6)
     sketch.ellipsoid((0.008, 0, foot + 0.918 * height), (0.056 * height, 0.047 * height, 0.07 * height), skin)
     sketch.ellipsoid(
@@ -108,11 +107,11 @@ def draw_bike_wheels(sketch: Sketch, kind: str, extent: tuple[float, float, floa
 def _draw_spoked_wheel(sketch: Sketch, x: float, radius: float, turn_rad: float) -> None:
     sides = 14
     angles = np.linspace(0, 2 * pi, sides + 1)
-    for first, second in zip(angles[:-1], angles[1:], strict=True):
+    for first, second in itertools.pairwise(angles):
         for side in (1, -1):
             y = side * 0.022
-            ring = [np.array((x + r * cos(a), y, radius + r * sin(a)))
-                    for r, a in ((radius, first), (0.86 * radius, first), (0.86 * radius, second), (radius, second))]  # fmt: skip
+            ring = [np.array((x + share * radius * cos(a), y, radius + share * radius * sin(a)))
+                    for share, a in ((1, first), (0.86, first), (0.86, second), (1, second))]  # fmt: skip
             sketch.face(np.stack(ring if side > 0 else ring[::-1]), (26, 26, 28))
         outer = [np.array((x + radius * cos(a), y, radius + radius * sin(a)))
                  for a, y in ((first, 0.022), (second, 0.022), (second, -0.022), (first, -0.022))]  # fmt: skip
@@ -132,8 +131,8 @@ def draw_bicycle(sketch: Sketch, extent: tuple[float, float, float], color: Colo
     saddle, bar = (-0.35 * reach, 0.0, radius + 0.55), (0.62 * reach, 0.0, radius + 0.62)
     crank, front, rear = (-0.05 * reach, 0.0, radius - 0.05), (reach, 0.0, radius), (-reach, 0.0, radius)
     head = (0.68 * reach, 0.0, radius + 0.40)
-    for start, end in ((crank, saddle), (crank, head), ((-0.28 * reach, 0.0, radius + 0.4), head), (front, bar), (rear, crank),
-                       (rear, (-0.28 * reach, 0.0, radius + 0.4))):  # fmt: skip
+    seat = (-0.28 * reach, 0.0, radius + 0.4)
+    for start, end in ((crank, saddle), (crank, head), (seat, head), (front, bar), (rear, crank), (rear, seat)):
         sketch.tube(start, end, (0.022, 0.022), color, sides=5)
     sketch.box(saddle, (0.12, 0.06, 0.03), (30, 30, 32))
     sketch.tube((bar[0], -0.24, bar[2]), (bar[0], 0.24, bar[2]), (0.016, 0.016), (50, 50, 52), sides=5)

@@ -5,6 +5,7 @@ Bodies are modelled in the actor's own right-handed frame: x forward, y left, z 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from math import cos, pi, sin
 
@@ -105,9 +106,9 @@ class Sketch:
                 self.face(points[rows, columns], color, normals=normals[rows, columns])
 
     def loft(self, rings: Sequence[Corners], color: Color, capped: bool = True) -> None:
-        """A skin over cross-sections that have equally many points, each anticlockwise seen from +x, from back to front."""
+        """A skin over cross-sections of equally many points, each anticlockwise seen from the last towards the first."""
         count = len(rings[0])
-        for back, front in zip(rings[:-1], rings[1:], strict=True):
+        for back, front in itertools.pairwise(rings):
             for i in range(count):
                 j = (i + 1) % count
                 self.face(np.stack([back[i], front[i], front[j], back[j]])[::-1], color)

@@ -25,7 +25,9 @@ def _decal(parent: Any, mesh: shadows.Mesh, sort: int) -> Any:
     attached.setBin(panda.DECAL_BIN, 0, 10)
     attached.setAttrib(core.ColorAttrib.makeVertex())
     attached.setTransparency(core.TransparencyAttrib.MAlpha)
-    attached.setDepthWrite(False)
+    # Neighbouring triangles both draw their common edge: written depth keeps the second from darkening it again. Decals
+    # must therefore be drawn from the lowest to the highest.
+    attached.setDepthWrite(True)
     attached.setTwoSided(True)
     attached.setLightOff(10)
     return attached
@@ -101,8 +103,10 @@ class ActorDecals:
         size = min(actor.extent[0], actor.extent[1])
         ambient = 0.30 if light.lamps_on else 0.42
         contact = shadows.outline(standing[standing[:, 2] < actor.extent[2]], np.zeros(2))
-        meshes = [shadows.soft_polygon(contact, z, (0, 0, 0), ambient, min(0.6 * size, 0.5))]
-        if not light.lamps_on and shadows.darkness_of(light) > 0.04:
+        meshes = []
+        if len(contact) > 2:
+            meshes.append(shadows.soft_polygon(contact, z, (0, 0, 0), ambient, min(0.6 * size, 0.5)))
+        if not light.lamps_on and shadows.darkness_of(light) > shadows.FAINTEST:
             # The sun as the actor sees it: the town turned back by the actor's heading.
             turn = radians(float(key[1]) * _TURN_STEP_DEG)  # type: ignore[arg-type]
             length = float(np.hypot(*shadows.slope_of(light)))
@@ -111,4 +115,4 @@ class ActorDecals:
             meshes.append(shadows.soft_polygon(cast, z + 0.005, (0, 0, 0), shadows.darkness_of(light), 0.06))
         if key[2]:
             meshes.append(shadows.headlight_beam(actor.extent[0], 0.8 * actor.extent[1]))
-        return tuple(mesh for mesh in meshes if len(mesh[1]))
+        return tuple(meshes)

@@ -149,20 +149,16 @@ class Renderer:
             self._actors.show(frame.actors)
             self._signals.show(frame.traffic_light_states)
             placed = self._place_passes(wanted)
-            if placed:
-                self._engine.draw()
+            self._engine.draw_only(each.buffer for each in placed.values())
             pictures: dict[int, NDArray[np.uint8]] = {}
             for key, spec, pose in wanted:
                 pictures[key] = self._picture(spec, pose, placed, frame.elapsed_s)
             return pictures
 
     def _place_passes(self, wanted: list[tuple[int, CameraSpec, Pose]]) -> dict[tuple[_PassKey, Pose], Pass]:
-        """Puts one pass of each kind, pinhole and pose where it is needed and stops all others."""
+        """Puts one pass of each kind, pinhole and pose where it is needed."""
         placed: dict[tuple[_PassKey, Pose], Pass] = {}
         used: dict[_PassKey, int] = {}
-        for pool in self._passes.values():
-            for idle in pool:
-                idle.buffer.output.setActive(False)
         for _, spec, pose in wanted:
             for kind in self._kinds(spec):
                 key: _PassKey = (kind, spec.height, spec.width, spec.fov_deg)
@@ -174,7 +170,6 @@ class Renderer:
                     pool.append(Pass(self._engine, self._scenes, *key))
                 used[key] = index + 1
                 pool[index].place(pose)
-                pool[index].buffer.output.setActive(True)
                 placed[key, pose] = pool[index]
         return placed
 

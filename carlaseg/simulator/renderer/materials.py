@@ -1,7 +1,8 @@
 """The table of materials: each name's procedural texture and how it is drawn. NumPy and OpenCV only.
 
-A texture is multiplied with the colours of the geometry. Asphalt, paving, kerbs, grass, soil and bricks bring their own hue
-and the geometry a tint; the others are near white and the geometry brings the hue. One repeat covers 12 m of a facade (4 by 4 windows), 4 m of ground and 2 m of leaves, hedges and bark.
+A texture is multiplied with the colours of the geometry, which bring the hue: textures are near white and bring the
+grain, the joints and the windows. One repeat covers 12 m of a facade (4 by 4 windows), 4 m of ground and 2 m of leaves,
+hedges and bark.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -68,7 +70,7 @@ def _asphalt(rng: np.random.Generator, night: bool) -> Field:
     # A few light and dark stones keep the surface alive close to the camera.
     stones = rng.random((SIZE_PX, SIZE_PX))
     value = np.where(stones > 0.985, value + 0.22, np.where(stones < 0.02, value - 0.2, value))
-    return _tint((118, 118, 121), value.astype(np.float32))
+    return _tint((232, 232, 235), value.astype(np.float32))
 
 
 def _asphalt_junction(rng: np.random.Generator, night: bool) -> Field:
@@ -86,7 +88,7 @@ def _road_paint(rng: np.random.Generator, night: bool) -> Field:
 def _kerb(rng: np.random.Generator, night: bool) -> Field:
     value = 0.86 + 0.14 * noise(rng, SIZE_PX, _OCTAVES) + 0.06 * _grain(rng)
     value[:, :: SIZE_PX // 4] *= 0.68
-    return _tint((196, 194, 188), value)
+    return _tint((238, 237, 233), value)
 
 
 def _paving(rng: np.random.Generator, night: bool) -> Field:
@@ -97,26 +99,27 @@ def _paving(rng: np.random.Generator, night: bool) -> Field:
     for line in range(0, SIZE_PX, slab):
         value[line : line + 2] *= 0.74
         value[:, line : line + 2] *= 0.74
-    return _tint((196, 192, 184), value)
+    return _tint((240, 238, 234), value)
 
 
 def _grass(rng: np.random.Generator, night: bool) -> Field:
     # Without coarse octaves, whose repeats would show from above.
     clumps = noise(rng, SIZE_PX, (16, 32, 64, 128), 0.85)
     blades = cv2.GaussianBlur(_grain(rng), (1, 5), 0)
-    value = 0.55 + 0.62 * clumps + 0.5 * blades
+    value = 0.62 + 0.56 * clumps + 0.45 * blades
     dry = np.clip((noise(rng, SIZE_PX, (16, 32), 0.8) - 0.6) * 3, 0, 1)[..., None]
-    green: Field = _tint((128, 158, 80), value) * (1 + dry * np.array([0.2, 0.04, -0.1], np.float32))
+    green: Field = _tint((238, 246, 226), value) * (1 + dry * np.array([0.2, 0.04, -0.1], np.float32))
     return green
 
 
 def _soil(rng: np.random.Generator, night: bool) -> Field:
-    return _tint((158, 132, 104), 0.7 + 0.42 * noise(rng, SIZE_PX, _OCTAVES, 0.85) + 0.14 * _grain(rng))
+    return _tint((246, 240, 232), 0.7 + 0.42 * noise(rng, SIZE_PX, _OCTAVES, 0.85) + 0.14 * _grain(rng))
 
 
 def _leaf_field(rng: np.random.Generator) -> Field:
     clumps = np.clip(0.2 + 1.2 * noise(rng, SIZE_PX, (8, 16, 32, 64, 128), 0.85), 0, 1.2)
-    return (0.34 + 0.7 * clumps + 0.2 * _grain(rng)).astype(np.float32)
+    field: Field = (0.34 + 0.7 * clumps + 0.2 * _grain(rng)).astype(np.float32)
+    return field
 
 
 def _hedge(rng: np.random.Generator, night: bool) -> Field:
@@ -208,8 +211,7 @@ def _facade(kind: str) -> Painter:
             wall[:, :: SIZE_PX // 4] *= 0.7
         elif kind == "glass":
             wall *= 0.7
-        hue = (206, 140, 118) if kind == "brick" else (248, 247, 244)
-        pixels = _tint(hue, wall) * (0.16 if night else 1.0)
+        pixels = _tint((250, 249, 246), wall) * (0.16 if night else 1.0)
         dim = 0.18 if night else 1.0
         cell = SIZE_PX // 4
         for row in range(4):
@@ -278,8 +280,9 @@ MATERIALS: dict[str, Material] = {
 }
 
 
+@lru_cache(maxsize=64)
 def paint_texture(name: str, *, night: bool = False) -> Pixels:
-    """The texture of a material: uint8 (256, 256, 3) RGB or (256, 256, 4) RGBA; the same bytes at every call.
+    """The texture of a material: uint8 (256, 256, 3) RGB or (256, 256, 4) RGBA, read-only; the same at every call.
 
     Raises:
         KeyError: for a material without a texture.
@@ -288,4 +291,6 @@ def paint_texture(name: str, *, night: bool = False) -> Pixels:
     if painter is None:
         raise KeyError(name)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    return np.clip(painter(rng, night), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(painter(rng, night), 0, 255).astype(np.uint8)
+    pixels.setflags(write=False)
+    return pixels

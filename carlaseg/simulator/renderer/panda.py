@@ -8,6 +8,7 @@ Panda3D wheel draws: no GPU, no display.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from panda3d import core
 core.loadPrcFileData(
     "carlaseg",
     "load-display p3tinydisplay\nwindow-type none\naudio-library-name null\n"
-    "notify-level-display fatal\nnotify-level-device fatal\ntextures-power-2 none\nsync-video 0\n",
+    "notify-level-display fatal\nnotify-level-device fatal\nsync-video 0\n",
 )
 
 # Panda3D keeps one table of states and one clock for the process: two threads must not draw at once.
@@ -132,29 +133,45 @@ class Engine:
         self._properties.setRgbaBits(8, 8, 8, 8)
         self._properties.setDepthBits(24)
         # All buffers share this one's graphics state, so textures and geometry are prepared once.
-        self._host = self._make_output(1, 1)
+        self._host = self._make_output(1, 1, ())
         self._host.setActive(False)
+        self._buffers: list[Buffer] = []
 
-    def _make_output(self, height: int, width: int) -> Any:
+    def _make_output(self, height: int, width: int, shared: tuple[Any, ...]) -> Any:
         size = core.WindowProperties.size(width, height)
-        shared = (self._host.getGsg(), self._host) if hasattr(self, "_host") else ()
-        return self._engine.makeOutput(
-            self._pipe, "camera", 0, self._properties, size, core.GraphicsPipe.BFRefuseWindow, *shared
-        )
+        flags = core.GraphicsPipe.BFRefuseWindow | core.GraphicsPipe.BFResizeable
+        return self._engine.makeOutput(self._pipe, "camera", 0, self._properties, size, flags, *shared)
 
     def make_buffer(self, height: int, width: int) -> Buffer:
         """A new, inactive buffer."""
-        return Buffer(self._make_output(height, width))
+        buffer = Buffer(self._make_output(height, width, (self._host.getGsg(), self._host)))
+        self._buffers.append(buffer)
+        return buffer
 
     def remove_buffer(self, buffer: Buffer) -> None:
         """Gives a buffer's memory back."""
+        self._buffers.remove(buffer)
+        self.draw_only(())
+        # The software renderer keeps the pixels of a closed buffer for ever; those of a shrunken one it frees.
         buffer.output.clearRenderTextures()
+        buffer.output.setSize(1, 1)
+        buffer.output.setActive(True)
+        self._engine.renderFrame()
         self._engine.removeWindow(buffer.output)
 
-    def draw(self) -> None:
-        """Draws every active buffer."""
-        self._engine.renderFrame()
+    def draw_only(self, buffers: Iterable[Buffer]) -> None:
+        """Draws these buffers, and the others not."""
+        for idle in self._buffers:
+            idle.output.setActive(False)
+        active = False
+        for buffer in buffers:
+            buffer.output.setActive(True)
+            active = True
+        if active:
+            self._engine.renderFrame()
 
     def close(self) -> None:
         """Gives back all buffers and what was prepared for drawing."""
+        for buffer in tuple(self._buffers):
+            self.remove_buffer(buffer)
         self._engine.removeAllWindows()

@@ -33,15 +33,28 @@ class Scenes:
     alpha_textures: dict[str, Any]
 
 
-def pinhole(height: int, width: int, fov_deg: float, near_m: float, far_m: float) -> Any:
-    """A lens with fx = fy = W / (2 tan(fov / 2)) whose samples lie in the middle of the pixels."""
+def pinhole(size: tuple[int, int], drawn: tuple[int, int], fov_deg: float, near_m: float, far_m: float) -> Any:
+    """A lens with fx = fy = W / (2 tan(fov / 2)) that puts a point (u, v) of CARLA's picture into its pixel.
+
+    The rasteriser maps a film onto half a pixel less than it has (measured, and so in TinyGL's viewport), snaps corners
+    to whole pixels and fills edges on both sides. Film and offset undo the first, so that an edge is less than a pixel
+    off, and that outwards, everywhere in the picture.
+
+    Args:
+        size: height and width of the camera's picture.
+        drawn: those of the buffer, of which the picture is the upper left corner.
+        fov_deg: horizontal, of the picture.
+        near_m: what is nearer is not drawn.
+        far_m: what is farther is not drawn.
+    """
+    (height, width), (film_height, film_width) = size, (drawn[0] - 0.5, drawn[1] - 0.5)
+    focal = width / (2 * tan(radians(fov_deg) / 2))
     lens = core.PerspectiveLens()
-    vertical_deg = 2 * degrees(atan(tan(radians(fov_deg) / 2) * height / width))
-    lens.setFov(fov_deg, vertical_deg)
+    lens.setFov(degrees(2 * atan(film_width / 2 / focal)), degrees(2 * atan(film_height / 2 / focal)))
     lens.setNearFar(near_m, far_m)
-    # The rasteriser samples pixels at their lower edge; half a pixel moves the samples to the middle.
     film = lens.getFilmSize()
-    lens.setFilmOffset(-0.5 * film[0] / width, 0.5 * film[1] / height)
+    across, down = width / film_width - 1, height / film_height - 1
+    lens.setFilmOffset(-film[0] * across / 2, film[1] * down / 2)
     return lens
 
 
@@ -51,15 +64,18 @@ class Pass:
     def __init__(
         self, engine: panda.Engine, scenes: Scenes, kind: PassKind, height: int, width: int, fov_deg: float
     ) -> None:
-        self.buffer = engine.make_buffer(height, width)
+        self._size = height, width
+        # The rasteriser draws nothing into a film of half a pixel.
+        drawn = max(height, 2), max(width, 2)
+        self.buffer = engine.make_buffer(*drawn)
         self._nodes = []
         camera = core.Camera(kind)
-        camera.setLens(pinhole(height, width, fov_deg, NEAR_M, FAR_M))
+        camera.setLens(pinhole(self._size, drawn, fov_deg, NEAR_M, FAR_M))
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(10)
         if kind == "color":
             self._nodes.append(scenes.color.attachNewNode(camera))
-            self._sky_camera = self._add_sky(scenes.sky, height, width, fov_deg)
+            self._sky_camera = self._add_sky(scenes.sky, pinhole(self._size, drawn, fov_deg, 0.5, 50.0))
         else:
             self._nodes.append(scenes.ids.attachNewNode(camera))
             self._sky_camera = None
@@ -73,9 +89,9 @@ class Pass:
                 camera.setTagState(material, depth_state(alpha_texture))
         region.setCamera(self._nodes[0])
 
-    def _add_sky(self, sky: Any, height: int, width: int, fov_deg: float) -> Any:
+    def _add_sky(self, sky: Any, lens: Any) -> Any:
         camera = core.Camera("sky")
-        camera.setLens(pinhole(height, width, fov_deg, 0.5, 50.0))
+        camera.setLens(lens)
         node = sky.attachNewNode(camera)
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(5)
@@ -93,7 +109,7 @@ class Pass:
 
     def pixels(self) -> NDArray[np.uint8]:
         """The last drawing: uint8 (H, W, 4) BGRA, top row first, valid until the next drawing."""
-        return self.buffer.pixels()
+        return self.buffer.pixels()[: self._size[0], : self._size[1]]
 
     def remove(self, engine: panda.Engine) -> None:
         """Gives back the buffer and leaves the scene graphs."""

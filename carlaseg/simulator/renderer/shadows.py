@@ -17,8 +17,12 @@ from carlaseg.simulator.renderer.panda import BAKED_VERTEX
 from carlaseg.simulator.scene import MeshPart, Town
 
 # A setting sun would throw shadows across the whole town.
-LONGEST_SHADOW = 3.5
+LONGEST_SHADOW = 2.5
+# Under an overcast sky there is no shadow to be seen.
+FAINTEST = 0.1
 _BUILDING_TAG, _VEGETATION_TAG = 3, 9
+# Flat: less than this between the lowest and the highest of so many cells of the town's height grid.
+_FLAT_M, _FLAT_CELLS = 0.6, 5
 
 Mesh = tuple[NDArray[np.void], NDArray[np.int32]]
 
@@ -38,7 +42,9 @@ def darkness_of(light: Light) -> float:
 
 
 def outline(points: NDArray[np.floating], slope: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convex outline (K, 2), anticlockwise, of points (N, 3) projected down to z = 0 along `slope` a metre of height."""
+    """Convex outline (K, 2), anticlockwise, of points (N, 3) brought down to z = 0 along `slope` a metre of height."""
+    if len(points) < 3:
+        return np.zeros((0, 2))
     flat = (points[:, :2] + points[:, 2:3] * slope).astype(np.float32)
     hull = cv2.convexHull(flat, clockwise=False)[:, 0].astype(float)
     ahead = np.roll(hull, -1, axis=0)
@@ -119,7 +125,7 @@ def headlight_beam(half_length_m: float, half_width_m: float) -> Mesh:
 
 
 def casters(town: Town) -> list[tuple[NDArray[np.float32], float]]:
-    """Corners (N, 3) of each building and tree, with the height of the ground, where that ground is flat."""
+    """Corners (N, 3) of each building and tree that stands on flat ground, heights over that ground, and its height."""
     groups: dict[int, list[NDArray[np.float32]]] = {}
     for part in town.parts:
         if part.tag in (_BUILDING_TAG, _VEGETATION_TAG) and not _is_ground_cover(part):
@@ -128,11 +134,16 @@ def casters(town: Town) -> list[tuple[NDArray[np.float32], float]]:
             for chosen in np.split(order, np.flatnonzero(np.diff(numbers)) + 1):
                 if len(chosen) and part.instances[chosen[0]]:
                     groups.setdefault(int(part.instances[chosen[0]]), []).append(part.positions[chosen])
+    around = np.ones((_FLAT_CELLS, _FLAT_CELLS), np.uint8)
+    spread = cv2.dilate(town.road_height_grid, around) - cv2.erode(town.road_height_grid, around)
     found = []
     for _, members in sorted(groups.items()):
         points = np.concatenate(members)
-        ground = float(_ground_height(town, points[:, :2]).min())
-        found.append((points, max(ground, float(points[:, 2].min()))))
+        middle = points[:, :2].mean(axis=0, keepdims=True)
+        if _look_up(town, spread, middle)[0] < _FLAT_M:
+            ground = round(float(_look_up(town, town.road_height_grid, middle)[0]), 1)
+            raised = points - np.array([0, 0, ground], np.float32)
+            found.append((np.maximum(raised, np.array([-np.inf, -np.inf, 0], np.float32)), ground))
     return found
 
 
@@ -140,18 +151,18 @@ def _is_ground_cover(part: MeshPart) -> bool:
     return part.material in ("grass", "soil")
 
 
-def _ground_height(town: Town, places: NDArray[np.floating]) -> NDArray[np.float32]:
-    grid = town.road_height_grid
+def _look_up(town: Town, grid: NDArray[np.float32], places: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Values of a grid like `Town.road_height_grid` at places (N, 2)."""
     x_min, y_min = town.bounds_town[:2]
-    columns = np.clip(np.round((places[:, 0] - x_min) / town.road_height_cell_m).astype(int), 0, grid.shape[1] - 1)
-    rows = np.clip(np.round((places[:, 1] - y_min) / town.road_height_cell_m).astype(int), 0, grid.shape[0] - 1)
-    heights: NDArray[np.float32] = grid[rows, columns]
-    return heights
+    columns = np.clip(np.rint((places[:, 0] - x_min) / town.road_height_cell_m).astype(int), 0, grid.shape[1] - 1)
+    rows = np.clip(np.rint((places[:, 1] - y_min) / town.road_height_cell_m).astype(int), 0, grid.shape[0] - 1)
+    values: NDArray[np.float32] = grid[rows, columns]
+    return values
 
 
 def ground_height(town: Town, x: float, y: float) -> float:
     """Height of the ground at a place of the town frame, metres."""
-    return float(_ground_height(town, np.array([[x, y]]))[0])
+    return float(_look_up(town, town.road_height_grid, np.array([[x, y]]))[0])
 
 
 def town_shadow(town: Town, things: list[tuple[NDArray[np.float32], float]], light: Light) -> Mesh | None:
@@ -160,21 +171,20 @@ def town_shadow(town: Town, things: list[tuple[NDArray[np.float32], float]], lig
     Shadows that would lie on slopes are left out: they would float or sink.
     """
     opacity = darkness_of(light)
-    if opacity < 0.04:
+    if opacity < FAINTEST:
         return None
     slope = slope_of(light)
-    polygons = []
+    levels: dict[float, list[NDArray[np.float64]]] = {}
     for points, ground in things:
-        raised = points - np.array([0, 0, ground], np.float32)
-        hull = outline(raised[raised[:, 2] > -0.5].clip(min=[-np.inf, -np.inf, 0]), slope)
+        hull = outline(points, slope)
         if len(hull) < 3:
             continue
-        below = _ground_height(town, np.concatenate([hull, [hull.mean(axis=0)]]))
-        if float(below.max() - below.min()) < 0.5:
-            polygons.append((shapely.Polygon(hull), round(ground, 1)))
+        below = _look_up(town, town.road_height_grid, hull)
+        if float(below.max() - below.min()) < _FLAT_M:
+            levels.setdefault(ground, []).append(hull)
     meshes = []
-    for level in sorted({level for _, level in polygons}):
-        merged = shapely.union_all([polygon for polygon, other in polygons if other == level])
+    for level, hulls in sorted(levels.items()):
+        merged = shapely.union_all([shapely.Polygon(hull) for hull in hulls])
         for polygon in getattr(merged, "geoms", [merged]):
             meshes.append(_fill(polygon, level + _LIFT_M, opacity))
     return _join(meshes) if meshes else None
@@ -207,7 +217,7 @@ def lamp_pools(town: Town) -> Mesh | None:
         return None
     vertices, triangles = light_pool(8.0, (255, 206, 140), 0.42)
     meshes = []
-    for (x, y, _), z in zip(lamps, _ground_height(town, lamps[:, :2]), strict=True):
+    for (x, y, _), z in zip(lamps, _look_up(town, town.road_height_grid, lamps[:, :2]), strict=True):
         placed = vertices.copy()
         placed["position"] += np.array([x, y, z + _LIFT_M], np.float32)
         meshes.append((placed, triangles))

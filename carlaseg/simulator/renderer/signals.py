@@ -15,7 +15,7 @@ from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, Palette
 from carlaseg.simulator.scene import Town, TrafficLightSite
 
 TRAFFIC_LIGHT_TAG = 7
-# CARLA's state to height over the middle of the head and colour. Lamps sit a centimetre before the dark ones of the town.
+# CARLA's state to height over the middle of the head and colour. Lamps sit a centimetre before the town's dark ones.
 _LAMPS = {0: (0.31, (255, 52, 40)), 1: (0.0, (255, 196, 40)), 2: (-0.31, (60, 255, 130))}
 _RADIUS_M, _FORWARD_M, _SIDES = 0.12, 0.147, 10
 

@@ -31,7 +31,7 @@ class Palette:
         self.alpha_textures = {}
         for name, entry in MATERIALS.items():
             if entry.alpha:
-                pixels = paint_texture(name)
+                pixels = paint_texture(name).copy()
                 pixels[..., :3] = 255
                 self.alpha_textures[name] = panda.texture(name + "-alpha", pixels)
 
@@ -161,8 +161,8 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
         identity = np.concatenate([b.identity for b in run])
         if alpha:
             vertices["uv"] = np.concatenate([b.uvs for b in run])
-            # Modulating with the white texture takes one off.
-            identity = identity + (identity < 255)
+            # Modulating with the white texture takes one off each.
+            identity = identity + np.uint8(1)
         vertices["color"][:, :3], vertices["color"][:, 3] = identity, 255
         offsets = np.cumsum([0] + [len(b.positions) for b in run])
         triangles = np.concatenate([b.triangles + offset for b, offset in zip(run, offsets[:-1], strict=True)])

@@ -54,6 +54,8 @@ def cut_into_tiles(parts: Iterable[MeshPart], tile_m: float = TILE_M) -> list[Ba
         parts: static geometry; a material missing from `MATERIALS` is drawn as "plain".
         tile_m: edge of a tile in metres.
     """
+    parts = tuple(parts)
+    numbers = _drawable_numbers(parts)
     ranks = {name: rank for rank, name in enumerate(MATERIALS)}
     groups: dict[tuple[str, bool, bool], list[MeshPart]] = {}
     for part in parts:
@@ -62,12 +64,36 @@ def cut_into_tiles(parts: Iterable[MeshPart], tile_m: float = TILE_M) -> list[Ba
             groups.setdefault((material, part.small, part.two_sided), []).append(part)
     batches: list[Batch] = []
     for (material, small, two_sided), members in groups.items():
-        batches.extend(_cut_group(material, small, two_sided, members, tile_m))
+        batches.extend(_cut_group(material, small, two_sided, members, numbers, tile_m))
     batches.sort(key=lambda b: (b.tile, b.small, MATERIALS[b.material].alpha, ranks[b.material], b.two_sided))
     return batches
 
 
-def _cut_group(material: str, small: bool, two_sided: bool, members: list[MeshPart], tile_m: float) -> Iterable[Batch]:
+def _drawable_numbers(parts: tuple[MeshPart, ...]) -> NDArray[np.uint16]:
+    """A table from instance numbers to those that are drawn, uint16 (65536,).
+
+    Alpha-tested geometry cannot be drawn with a byte of 255. Numbers that have one give way to numbers nothing has.
+    """
+    table = np.arange(65536, dtype=np.uint16)
+    has_full_byte = (table & 255 == 255) | (table >> 8 == 255)
+    taken = np.zeros(65536, bool)
+    for part in parts:
+        taken[part.instances] = True
+    refused = np.flatnonzero(taken & has_full_byte)
+    free = np.flatnonzero(~taken & ~has_full_byte)
+    free = free[free > 0][: len(refused)]
+    table[refused[: len(free)]] = free
+    return table
+
+
+def _cut_group(
+    material: str,
+    small: bool,
+    two_sided: bool,
+    members: list[MeshPart],
+    numbers: NDArray[np.uint16],
+    tile_m: float,
+) -> Iterable[Batch]:
     offsets = np.cumsum([0] + [len(part.positions) for part in members])
     positions = np.concatenate([part.positions for part in members]).astype(np.float32)
     normals = np.concatenate([part.normals for part in members]).astype(np.float32)
@@ -75,7 +101,7 @@ def _cut_group(material: str, small: bool, two_sided: bool, members: list[MeshPa
     uvs = np.concatenate([part.uvs for part in members]).astype(np.float64)
     identity = np.empty((len(positions), 3), np.uint8)
     identity[:, 0] = np.repeat([part.tag for part in members], np.diff(offsets))
-    instances = np.concatenate([part.instances for part in members])
+    instances = numbers[np.concatenate([part.instances for part in members])]
     identity[:, 1], identity[:, 2] = instances & 255, instances >> 8
     triangles = np.concatenate([part.triangles + offset for part, offset in zip(members, offsets[:-1], strict=True)])
     cells = np.floor(positions[triangles].mean(axis=1)[:, :2] / tile_m).astype(np.int64)
