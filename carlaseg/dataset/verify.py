@@ -163,6 +163,7 @@ def _items_of_recording(
     named: set[str] = set()
     frames: set[int] = set()
     complete = 0
+    last = -1
     try:
         for record in read_lines(recording):
             if record.frame in frames:
@@ -170,6 +171,12 @@ def _items_of_recording(
                     Problem("duplicate frame", recording / FRAMES_FILE, f"frame {record.frame} has a second line")
                 )
                 continue
+            if metadata.ended is not None and record.frame < last:
+                detail = (
+                    f"frame {record.frame} stands after {last}, and readers of an ended recording count on the order"
+                )
+                problems.append(Problem("line out of order", recording / FRAMES_FILE, detail))
+            last = record.frame
             frames.add(record.frame)
             named.update(file.path for file in record.files.values())
             missing = [file.path for file in record.files.values() if file.path not in present]

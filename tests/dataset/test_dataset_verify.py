@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_datasets import SCHEME, in_red, road_image, road_scene, write_pairs, write_picture, write_recording
 
+from carlaseg.dataset import open_dataset
 from carlaseg.dataset.commands import verify_command
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.verify import verify
@@ -110,6 +111,16 @@ def test_a_missing_file_and_a_duplicate_frame_are_found(recording: Path) -> None
     lines = (recording / "frames.jsonl").read_bytes()
     (recording / "frames.jsonl").write_bytes(lines + lines.splitlines(keepends=True)[0])
     assert set(verify(recording).counts) == {"missing file", "duplicate frame"}
+
+
+def test_lines_out_of_order_in_an_ended_recording_are_found(recording: Path) -> None:
+    lines = (recording / "frames.jsonl").read_bytes().splitlines(keepends=True)
+    (recording / "frames.jsonl").write_bytes(b"".join([*lines[1:3], lines[0], *lines[3:]]))
+    assert verify(recording).counts == {"line out of order": 1}
+    with pytest.raises(
+        DatasetError, match="expected rising frames in a recording that was ended, received 100 after 102"
+    ):
+        open_dataset(recording)
 
 
 def test_a_shortened_list_of_frames_is_found(recording: Path) -> None:

@@ -140,6 +140,15 @@ def test_a_half_written_last_line_is_no_frame(recording: Path) -> None:
         assert frames_in(recording) == [100, 101, 102, 103]
 
 
+def test_lines_of_a_recording_that_was_killed_may_stand_in_any_order(recording: Path) -> None:
+    said = json.loads((recording / "recording.json").read_text())
+    (recording / "recording.json").write_text(json.dumps({**said, "ended": None, "counts": {}}))
+    lines = (recording / "frames.jsonl").read_bytes().splitlines(keepends=True)
+    (recording / "frames.jsonl").write_bytes(b"".join(reversed(lines)))
+    assert [sample.frame for sample in open_dataset(recording).samples] == [100, 101, 102, 103, 104]
+    assert verify(recording).ok
+
+
 def test_a_damaged_line_in_the_middle_is_an_error_with_its_number(recording: Path) -> None:
     lines = (recording / "frames.jsonl").read_bytes().splitlines(keepends=True)
     lines[2] = lines[2][:40] + b"\n"
