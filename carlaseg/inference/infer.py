@@ -107,9 +107,9 @@ def infer(config: InferConfig) -> InferResult:
     folder = config.output / name
     refuse_taken(folder, config.overwrite)
 
-    prepare_backend()
     began_s = time.perf_counter()
     try:
+        prepare_backend()
         predict = KerasPredictor(load_model(run, config.checkpoint))
     except KeyboardInterrupt:
         raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
