@@ -94,7 +94,7 @@ def write_results(folder: Path, run: Path, data: Path) -> Path:
     from carlaseg.checkpoint import RunFolder
     from carlaseg.config import InferConfig, to_json
     from carlaseg.dataset import open_dataset
-    from carlaseg.inference.infer import _write_scores
+    from carlaseg.inference.infer import write_scores
     from carlaseg.inference.panels import Legend
     from carlaseg.inference.results import ResultsWriter, claim, write_json
     from carlaseg.pipeline import for_inference
@@ -110,7 +110,7 @@ def write_results(folder: Path, run: Path, data: Path) -> Path:
                 assert frame.truth is not None
                 writer.add(frame, np.where(frame.truth == 14, 1, frame.truth).astype(np.uint8))
     opened = RunFolder(run)
-    _write_scores(folder, writer, opened, opened.model_card(), config, dataset, complete=True)
+    write_scores(folder, writer, opened, opened.model_card(), config, dataset, complete=True)
     return folder
 
 

@@ -156,7 +156,7 @@ def infer(config: InferConfig) -> InferResult:
             finally:
                 batches.close()
         seconds = time.perf_counter() - began_s
-        scores = _write_scores(folder, writer, run, card, config, data, complete=not stop.requested)
+        scores = write_scores(folder, writer, run, card, config, data, complete=not stop.requested)
         outcome = InferResult(folder, done, tuple(damaged), scores, seconds, load_s, read_s, network_s, writer.write_s)
         write_json(folder / "summary.json", outcome.to_json())
         if stop.requested:
@@ -257,7 +257,7 @@ def _shape_of(image: NDArray[np.uint8] | None) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def _write_scores(
+def write_scores(
     folder: Path,
     writer: ResultsWriter,
     run: RunFolder,

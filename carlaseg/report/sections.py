@@ -63,8 +63,9 @@ def summary(sources: Sources) -> str:
     parts.append(tiles(figures) if figures else "")
     if sources.embedded:
         parts.append(
-            '<p class="note">These pictures come from the embedded simulator, a stand-in for CARLA: they teach the '
-            "pipeline, not the world. Figures on them say nothing about real streets.</p>"
+            f'<p class="note">The pictures in {escape(", ".join(sources.embedded))} come from the embedded simulator, '
+            "a stand-in for CARLA: they teach the pipeline, not the world. Figures on them say nothing about real "
+            "streets.</p>"
         )
     shown = _middle_panel(sources)
     if shown:

@@ -99,9 +99,10 @@ class Sources:
         return max(scored, key=lambda line: float(line["val_mean_iou"])) if scored else None
 
     @property
-    def embedded(self) -> bool:
-        """Whether any of the pictures come from the embedded simulator."""
-        return any(m.simulator == "embedded" for found in self.data for m in found.recordings.values())
+    def embedded(self) -> tuple[str, ...]:
+        """The dataset folders whose pictures come from the embedded simulator."""
+        made = (f for f in self.data if any(m.simulator == "embedded" for m in f.recordings.values()))
+        return tuple(dict.fromkeys(str(found.folder) for found in made))
 
 
 def gather(config: ReportConfig) -> Sources:
