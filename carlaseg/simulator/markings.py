@@ -89,12 +89,17 @@ def _ribbon(road: Road, s: Array, t: Array, width: float) -> Array:
 
 
 def _dashes(road: Road, start: float, end: float, stations: Array, edge: Array, width: float) -> Array:
-    """Quads (n, 4, 3), one a dash."""
+    """Quads (n, 4, 3), one a dash, or several where the road is not level."""
     begin = np.arange(start + _GAP_M / 2, end - 1.0, _DASH_M + _GAP_M)
-    s = np.stack([begin, np.minimum(begin + _DASH_M, end)])
+    s = np.linspace(begin, np.minimum(begin + _DASH_M, end), _pieces(road, _DASH_M) + 1)
     t = np.interp(s, stations, edge)
     right, left = road.points(s, t - width / 2, LIFT_M), road.points(s, t + width / 2, LIFT_M)
-    return np.stack([right[0], right[1], left[1], left[0]], axis=1)
+    return np.stack([right[:-1], right[1:], left[1:], left[:-1]], axis=2).reshape(-1, 4, 3)
+
+
+def _pieces(road: Road, length: float) -> int:
+    """Into how many pieces paint of this length is cut: over a crest a long straight piece would sink into the road."""
+    return 1 if road.elevation.is_constant else max(1, round(length))
 
 
 def _without(start: float, end: float, crossings: list[Crossing]) -> list[tuple[float, float]]:
@@ -125,12 +130,13 @@ def _stop_line(builder: MeshBuilder, approach: Approach, *, solid: bool) -> None
 
 def _zebra(builder: MeshBuilder, crossing: Crossing) -> None:
     low, high = roadway(crossing)
-    s = np.array([crossing.from_s, crossing.to_s])
+    pieces = _pieces(crossing.road, crossing.to_s - crossing.from_s)
+    s = np.linspace(crossing.from_s, crossing.to_s, pieces + 1)
     count = max(1, int((high - low) // 1.0))
     start = (low + high) / 2 - count / 2 + 0.25
-    for k in range(count):
-        right = crossing.road.points(s, np.full(2, start + k), LIFT_M)
-        left = crossing.road.points(s, np.full(2, start + k + 0.5), LIFT_M)
+    for t in start + np.arange(count):
+        right = crossing.road.points(s, np.full_like(s, t), LIFT_M)
+        left = crossing.road.points(s, np.full_like(s, t + 0.5), LIFT_M)
         _paint(builder, right, left, _WHITE)
 
 

@@ -49,7 +49,8 @@ _ROAD_TYPES = frozenset(
 )
 _SIDEWALK_TYPES = frozenset(["sidewalk", "curb", "walking"])
 _THINNEST_LANE_M = 0.02
-_CORNER_M = 2.2
+# Around junctions without sidewalks of their own, and how wide a gap between sidewalks there is closed, halved.
+_CORNER_M, _GAP_M, _NEAR_M = 2.2, 4.2, 6.0
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,9 @@ class Pavement:
             own = own.difference(roads).difference(around)
             if self._has_sidewalks_near(roads):
                 margin = roads.buffer(_CORNER_M, quad_segs=4).difference(shapely.union_all([roads, around, own]))
+                paved = shapely.union_all([roads, around, own], grid_size=1e-4)
+                gaps = paved.buffer(_GAP_M, quad_segs=4).buffer(-_GAP_M, quad_segs=4).difference(paved)
+                margin = shapely.union_all([margin, gaps.intersection(roads.buffer(_NEAR_M, quad_segs=4))])
                 # Only what is wide enough to stand on; the rest are slits between sidewalks that meet.
                 margin = margin.buffer(-0.25, join_style="mitre").buffer(0.25, join_style="mitre")
                 own = shapely.union_all([own, margin.difference(shapely.union_all([roads, around]))], grid_size=1e-4)

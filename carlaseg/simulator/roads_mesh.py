@@ -18,10 +18,11 @@ SIDEWALK_M = 0.15
 _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
 _CELL_M = 8.0
+_PLANE_POINTS = 8
 # Textures are near white: the hue of a surface is its vertex colour.
-_ROAD_COLOR = (146, 146, 149)
-_SHOULDER_COLOR = (136, 136, 139)
-_JUNCTION_COLOR = (140, 140, 144)
+_ROAD_COLOR = (126, 126, 130)
+_SHOULDER_COLOR = (118, 118, 121)
+_JUNCTION_COLOR = (122, 122, 126)
 _WALK_COLOR = (196, 190, 180)
 _KERB_COLOR = (212, 210, 204)
 
@@ -102,10 +103,10 @@ def _junction_strips(pavement: Pavement) -> dict[int, list[LaneStrip]]:
 
 
 class _HeightField:
-    """Height inside a junction, from its lanes' edges: exact where they are level, else a mean of the nearest three."""
+    """Height inside a junction, from its lanes: planes through the nearest points, so that slopes reach the edge."""
 
     def __init__(self, strips: list[LaneStrip]) -> None:
-        lines = [line for lane in strips for line in (lane.left, lane.right)]
+        lines = [line for lane in strips for line in (lane.left, lane.right, (lane.left + lane.right) / 2)]
         self._points = np.concatenate([*lines, *((line[1:] + line[:-1]) / 2 for line in lines)])
         self._level = bool(np.ptp(self._points[:, 2]) < 1e-6)
 
@@ -114,12 +115,23 @@ class _HeightField:
             return np.full(len(places), self._points[0, 2])
         z = np.empty(len(places))
         for start in range(0, len(places), 512):
-            block = places[start : start + 512]
-            squared = ((block[:, None] - self._points[None, :, :2]) ** 2).sum(axis=-1)
-            nearest = np.argpartition(squared, 3, axis=1)[:, :3]
-            weight = 1.0 / (np.take_along_axis(squared, nearest, axis=1) + 1e-6)
-            z[start : start + 512] = (self._points[nearest, 2] * weight).sum(axis=1) / weight.sum(axis=1)
+            z[start : start + 512] = self._on_planes(places[start : start + 512])
         return z
+
+    def _on_planes(self, places: Array) -> Array:
+        squared = ((places[:, None] - self._points[None, :, :2]) ** 2).sum(axis=-1)
+        nearest = np.argpartition(squared, _PLANE_POINTS, axis=1)[:, :_PLANE_POINTS]
+        near = self._points[nearest]
+        weight = 1.0 / (np.take_along_axis(squared, nearest, axis=1) + 1e-4)
+        weight /= weight.sum(axis=1, keepdims=True)
+        middle = (near * weight[..., None]).sum(axis=1)
+        offset = near - middle[:, None]
+        # Weighted least squares of two slopes; the ridge keeps points in one line from tilting the plane.
+        spread = np.einsum("nk,nki,nkj->nij", weight, offset[..., :2], offset[..., :2]) + 0.02 * np.eye(2)
+        rise = np.einsum("nk,nki,nk->ni", weight, offset[..., :2], offset[..., 2])
+        slope = np.linalg.solve(spread, rise[..., None])[..., 0]
+        heights: Array = middle[:, 2] + ((places - middle[:, :2]) * slope).sum(axis=1)
+        return heights
 
 
 def _region(

@@ -306,7 +306,7 @@ def test_walk_quads_are_wound_as_carlas_navigation_meshes_are() -> None:
     assert np.all(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] < 0)
 
 
-@pytest.mark.parametrize("name", ["Town01", "Town03"])
+@pytest.mark.parametrize("name", ["Town01", pytest.param("Town03", marks=pytest.mark.slow)])
 def test_a_town_is_built_from_carlas_own_map(name: str) -> None:
     path = MAPS / f"{name}.xodr"
     if not path.exists():
