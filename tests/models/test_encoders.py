@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -37,16 +38,7 @@ def bytes_of_a_picture(height: int = 64, width: int = 96) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (1, height, width, 3), dtype="uint8")
 
 
-@pytest.mark.parametrize(
-    "encoder",
-    [
-        "vgg16",
-        "mobilenet_v2",
-        pytest.param("mobilenet", marks=pytest.mark.slow),
-        pytest.param("resnet50", marks=pytest.mark.slow),
-        pytest.param("densenet121", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("encoder", list(ENCODERS))
 def test_a_weights_file_makes_an_encoder_answer_like_its_twin(encoder: str, tmp_path: Path) -> None:
     twin = random_twin(encoder)
     path = tmp_path / "twin.weights.h5"
@@ -68,7 +60,7 @@ def test_a_weights_file_makes_an_encoder_answer_like_its_twin(encoder: str, tmp_
 
 @pytest.mark.parametrize(
     ("encoder", "exact"),
-    [("resnet50", True), ("mobilenet_v2", True), pytest.param("densenet121", False, marks=pytest.mark.slow)],
+    [("resnet50", True), ("mobilenet_v2", True), ("densenet121", False)],
 )
 def test_a_dilated_encoder_sees_at_every_fourth_pixel_what_the_plain_one_sees(encoder: str, exact: bool) -> None:
     outputs = []
@@ -93,6 +85,26 @@ def test_stages_halve_the_picture_and_odd_sizes_are_rounded_up() -> None:
         stages = row.features(x, width_multiplier=1 / 16, seed=0)
         shapes = keras.Model(image, [stages[stage] for stage in range(1, 6)])(bytes_of_a_picture(75, 53))
         assert [tuple(stage.shape[1:3]) for stage in shapes] == [(38, 27), (19, 14), (10, 7), (5, 4), (3, 2)], encoder
+
+
+def test_the_old_file_format_that_keras_applications_downloads_is_read(tmp_path: Path) -> None:
+    twin = random_twin("mobilenet")
+    path = tmp_path / "mobilenet_1_0_224_tf_no_top.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in twin.layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.1.3"
+        for layer in twin.layers:
+            group = file.create_group(layer.name)
+            # Trainable weights, then the others: the order of the old format.
+            weights = [*layer.trainable_weights, *layer.non_trainable_weights]
+            names = [f"{layer.name}/{weight.name}:0" for weight in weights]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, weight in zip(names, weights, strict=True):
+                group[name] = keras.ops.convert_to_numpy(weight)
+    model = models.build("fcn8s_mobilenet", 3, encoder_weights=str(path))
+    for name in ("conv1", "conv_dw_13", "conv_pw_13_bn"):
+        for ours, theirs in zip(model.get_layer(name).get_weights(), twin.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_checkpoint_of_a_pretrained_network_is_rebuilt_without_its_weights_file(tmp_path: Path) -> None:

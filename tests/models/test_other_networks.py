@@ -74,7 +74,7 @@ def test_a_network_has_the_parameters_of_its_paper(name: str) -> None:
     ("name", "place"),
     [
         (name, place)
-        if name != "fcn8s_vgg16"
+        if name != "fcn8s_vgg16" or CLASSES[place] == 11
         else pytest.param(name, place, marks=pytest.mark.slow)  # 134 million random numbers each
         for name in PARAMETERS_OF_FCN
         for place in range(4)
