@@ -1,0 +1,32 @@
+"""One frozen dataclass a command: every setting, its default, its check. No argument parsing here.
+
+A value comes from the dataclass default, else from `--config FILE` (TOML or JSON), else from a flag, the last one
+winning. The effective configuration is written into every recording, run and output folder and can be passed back as
+`--config`. The command line makes its flags from these dataclasses; a field's docstring is its help text.
+"""
+
+from carlaseg.config.dataset import StatsConfig, VerifyConfig
+from carlaseg.config.inference import InferConfig, ReportConfig
+from carlaseg.config.machine import DemoConfig, DoctorConfig
+from carlaseg.config.recording import RecordConfig, SimulateConfig
+from carlaseg.config.training import ModelsConfig, TrainConfig
+from carlaseg.config.values import Size, check_range, from_mapping, load, nearest, to_json
+
+__all__ = [
+    "DemoConfig",
+    "DoctorConfig",
+    "InferConfig",
+    "ModelsConfig",
+    "RecordConfig",
+    "ReportConfig",
+    "SimulateConfig",
+    "Size",
+    "StatsConfig",
+    "TrainConfig",
+    "VerifyConfig",
+    "check_range",
+    "from_mapping",
+    "load",
+    "nearest",
+    "to_json",
+]

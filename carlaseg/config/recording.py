@@ -1,0 +1,108 @@
+"""Settings of recording and of the embedded simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from carlaseg.config.values import Size, check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordConfig:
+    """Record RGB and semantic segmentation from a CARLA server in synchronous mode."""
+
+    frames: int = 200
+    """Frames to save."""
+    every: int = 5
+    """Save one tick in so many: a decimation in ticks, never in seconds."""
+    size: Size = Size(160, 160)
+    """Height x width of the saved pictures."""
+    camera_size: Size | None = None
+    """Height x width the camera draws at; the saved size when not given. RGB is averaged down, ids are picked."""
+    fps: float = 20.0
+    """Simulation steps a second; the fixed time step is its inverse."""
+    fov: float = 90.0
+    """Horizontal field of view of the cameras, in degrees."""
+    camera_x: float = 1.6
+    """Metres the camera sits before the centre of the ego vehicle."""
+    camera_z: float = 1.7
+    """Metres the camera sits above the ground."""
+    camera_pitch: float = -15.0
+    """Degrees the camera looks up (down when negative)."""
+    seed: int = 0
+    """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
+    driver: Literal["autopilot", "waypoints"] = "autopilot"
+    """Who drives the ego: the TrafficManager's autopilot, or a seeded walk along lane waypoints."""
+    traffic: int = 20
+    """Other vehicles."""
+    walkers: int = 20
+    """Pedestrians."""
+    weather: str = "ClearNoon"
+    """A preset's name as in carla.WeatherParameters, for example ClearNoon, HardRainSunset."""
+    town: str | None = None
+    """Town to load; the server's current one (or the embedded simulator's default) when not given."""
+    simulator: Literal["server", "embedded"] = "server"
+    """A running CARLA server at --host and --port, or the embedded simulator, started and stopped here."""
+    host: str = "127.0.0.1"
+    """Address of the CARLA server."""
+    port: int = 2000
+    """RPC port of the CARLA server."""
+    traffic_port: int | None = None
+    """Port of the client's TrafficManager; a free one is found when not given."""
+    timeout: float = 10.0
+    """Seconds to wait for the server before giving up."""
+    warmup: int = 20
+    """Ticks before the first saved frame, for cars to settle and exposure to adapt."""
+    output: Path = Path("dataset")
+    """Folder that gets a new recording folder."""
+    name: str | None = None
+    """Name of the recording folder; town, weather and seed when not given."""
+    colour: bool = True
+    """Also write seg/, the coloured segmentation for people to look at."""
+    writers: int = 2
+    """Threads that encode and write pictures."""
+    queue: int = 32
+    """Frames that may wait for the writers before the simulation is held back."""
+    preview: bool = False
+    """Show RGB with the segmentation over it in a window while recording."""
+    allow_version_mismatch: bool = False
+    """Go on although client and server are of different CARLA versions."""
+    json: bool = False
+    """Print the result as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no recording can have."""
+        check_range("--frames", self.frames, 1)
+        check_range("--every", self.every, 1)
+        check_range("--fps", self.fps, 1, 1000)
+        check_range("--fov", self.fov, 1, 170)
+        check_range("--traffic", self.traffic, 0)
+        check_range("--walkers", self.walkers, 0)
+        check_range("--warmup", self.warmup, 0)
+        check_range("--writers", self.writers, 1, 64)
+        check_range("--queue", self.queue, 1)
+        check_range("--timeout", self.timeout, 0.1)
+        check_range("--port", self.port, 1, 65535)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateConfig:
+    """Run the embedded simulator: a small CARLA 0.9.16 server on this machine's loopback address."""
+
+    port: int = 2000
+    """RPC port; 0 finds a free one and prints it."""
+    town: str = "carlaseg_grid"
+    """Generated town to build."""
+    seed: int = 0
+    """Seed of the town."""
+    fps: float = 20.0
+    """Steps a second while no client has switched to synchronous mode."""
+    exit_with_parent: bool = False
+    """End when standard input reaches its end, as it does when the parent process dies."""
+
+    def __post_init__(self) -> None:
+        """Refuse ports that do not exist."""
+        check_range("--port", self.port, 0, 65535)
+        check_range("--fps", self.fps, 1, 1000)

@@ -1,0 +1,104 @@
+"""Settings of training and of the list of networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from carlaseg.config.values import Size, check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Train a segmentation network with Keras on one or more recordings or plain folders."""
+
+    dataset: tuple[Path, ...] = (Path("dataset"),)
+    """Recordings, folders of recordings or plain image folders to train on."""
+    validation: tuple[Path, ...] = ()
+    """Folders to validate on; when none is given, whole drives are held out of --dataset."""
+    validation_share: float = 0.2
+    """Share of the frames to hold out, by whole drives, when --validation is not given."""
+    model: str = "fc_densenet"
+    """Network: fc_densenet (free form), fc_densenet56, fc_densenet67, fc_densenet103 (`carlaseg models` lists them)."""
+    size: Size = Size(160, 160)
+    """Height x width the network trains at."""
+    batch_size: int = 4
+    """Images a step."""
+    epochs: int | None = None
+    """Epochs in all, those before a --resume included; 30 for a new run when not given."""
+    groups: int = 5
+    """Free form: down and up blocks."""
+    layers_per_block: int = 4
+    """Free form: dense layers a block."""
+    growth_rate: int = 12
+    """Free form: new feature maps a dense layer."""
+    first_filters: int = 36
+    """Free form: feature maps of the first convolution."""
+    compression: float = 0.6
+    """Free form: share of feature maps a transition down keeps."""
+    dropout_rate: float = 0.2
+    """Dropout in every dense layer."""
+    scheme: str | None = None
+    """Label scheme of the dataset, where it does not say and cannot be detected."""
+    classes: str | None = None
+    """Label scheme to train on, by a remap of meaning (camvid, cityscapes-train); the dataset's own when not given."""
+    augment: Literal["none", "flip", "road", "strong"] = "road"
+    """Augmentation preset."""
+    optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
+    """Optimiser."""
+    learning_rate: float = 1e-3
+    """Highest learning rate of the schedule."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay; never on batch norm or biases."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate over the run."""
+    class_weights: Literal["none", "median", "inverse-log"] = "none"
+    """Weights a class in the loss, from the training set's pixel counts."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation mIoU; 0 never does."""
+    cache: Literal["none", "ram"] = "ram"
+    """Where decoded frames are kept for later epochs."""
+    seed: int = 0
+    """Seed of weights, order, augmentation and dropout."""
+    run: str | None = None
+    """Name of the run folder under --runs; date, time and model when not given."""
+    runs: Path = Path("runs")
+    """Folder of run folders."""
+    resume: Path | None = None
+    """Run folder to continue in (`latest` for the newest): weights, optimiser, schedule, random state, best score."""
+    init_from: Path | None = None
+    """Run folder whose weights a new run starts with."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files into the run folder."""
+    require_gpu: bool = False
+    """End with exit code 2 when no GPU would be used."""
+    dry_run: bool = False
+    """Say what would be trained, and stop before the first step."""
+    json: bool = False
+    """Print the result as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no training can have."""
+        check_range("--batch-size", self.batch_size, 1)
+        if self.epochs is not None:
+            check_range("--epochs", self.epochs, 1)
+        check_range("--groups", self.groups, 1, 8)
+        check_range("--layers-per-block", self.layers_per_block, 1, 64)
+        check_range("--growth-rate", self.growth_rate, 1, 256)
+        check_range("--first-filters", self.first_filters, 1, 1024)
+        check_range("--compression", self.compression, 0.05, 1.0)
+        check_range("--dropout-rate", self.dropout_rate, 0.0, 0.95)
+        check_range("--validation-share", self.validation_share, 0.01, 0.9)
+        check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
+        check_range("--patience", self.patience, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsConfig:
+    """List the networks with their parameters."""
+
+    num_classes: int = 29
+    """Classes to build them with."""
+    json: bool = False
+    """Print the table as one JSON object on standard output."""

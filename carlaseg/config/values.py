@@ -1,0 +1,141 @@
+"""Values that settings are made of, their checks, and how they are read from and written to files."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from carlaseg.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT")
+
+
+class Size(NamedTuple):
+    """A picture's (height, width) in pixels, written `160x160`."""
+
+    height: int
+    width: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Read `HxW`.
+
+        Raises:
+            ConfigError: the text is not two positive numbers with an x between them.
+        """
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
+        if match is None or "0" in match.groups():
+            raise ConfigError(f"size: expected HxW in pixels, for example 160x160, received {text!r}.")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+def check_range(where: str, value: float, low: float, high: float | None = None) -> None:
+    """Refuse a number outside [low, high].
+
+    Raises:
+        ConfigError: with the flag, the range and the value.
+    """
+    if value < low or (high is not None and value > high):
+        expected = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+        raise ConfigError(f"{where}: expected {expected}, received {value:g}.")
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str | None:
+    """The known name most like the given one, or None when none is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A configuration as plain JSON values; `from_mapping` reads it back."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+    """Build a configuration from plain values.
+
+    Args:
+        config_class: one of the dataclasses above.
+        values: field name to a JSON or TOML value; fields that are missing keep their default.
+        where: file the values came from, for messages.
+
+    Raises:
+        ConfigError: an unknown key (the nearest known one is named) or a value of the wrong kind.
+    """
+    hints = typing.get_type_hints(config_class)
+    known = {f.name for f in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    parsed: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = nearest(name, known)
+            hint = f" Nearest: {near}." if near else ""
+            raise ConfigError(f"{where}: expected a setting of {config_class.__name__}, received {key!r}.{hint}")
+        parsed[name] = _parse(hints[name], value, f"{where}, {key}")
+    return config_class(**parsed)
+
+
+def load(config_class: type[ConfigT], path: Path) -> ConfigT:
+    """Read a configuration file: TOML, or JSON as carlaseg itself writes it.
+
+    Raises:
+        ConfigError: no such file, not TOML or JSON, an unknown key, a value of the wrong kind.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: expected a readable TOML or JSON file, received {error}.") from error
+    try:
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"--config {path}: expected TOML or JSON, received {error}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config {path}: expected a table of settings, received {type(values).__name__}.")
+    return from_mapping(config_class, values, f"--config {path}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Size):
+        return str(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _parse(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        inner = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+        return _parse(inner, value, where)
+    if origin is Literal:
+        allowed = typing.get_args(hint)
+        if value not in allowed:
+            raise ConfigError(f"{where}: expected one of {', '.join(map(str, allowed))}, received {value!r}.")
+        return value
+    if origin is tuple:
+        items = value if isinstance(value, list) else [value]
+        return tuple(_parse(typing.get_args(hint)[0], item, where) for item in items)
+    if hint is Size and isinstance(value, str):
+        return Size.parse(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, bool, str) and type(value) is hint:
+        return value
+    raise ConfigError(f"{where}: expected {getattr(hint, '__name__', hint)}, received {value!r}.")
