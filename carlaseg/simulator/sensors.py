@@ -15,7 +15,7 @@ import numpy as np
 
 from carlaseg.simulator.actors import Actor, Sensor, Vehicle, Visible
 from carlaseg.simulator.blueprints import number_of
-from carlaseg.simulator.collisions import Contact, contacts_of
+from carlaseg.simulator.collisions import Contact, SolidBoxes, contacts_of
 from carlaseg.simulator.geography import GeoReference, read_geo_reference
 from carlaseg.simulator.poses import ZERO, Triple, rotation_matrix, unrotate
 from carlaseg.simulator.scene import ByteArray, CameraSpec, Frame, Pose, Weather
@@ -55,6 +55,7 @@ class SensorSuite:
         self._stream_port = stream_port
         self._cameras: dict[int, int] = {}
         self._failed: set[int] = set()
+        self._solid = SolidBoxes(world.town)
         self._reference: GeoReference = read_geo_reference(world.town.opendrive)
 
     def measure(self, is_heard: Callable[[int], bool], draws: bool) -> Iterator[Message]:
@@ -190,7 +191,7 @@ class SensorSuite:
         parent = self._world.actors.get(sensor.parent_id)
         if not isinstance(parent, Visible):
             return
-        for contact in contacts_of(parent, self._world):
+        for contact in contacts_of(parent, self._world, self._solid):
             yield collision_part(self._record(parent), self._other(contact), Vector3(*_impulse(parent, contact)))
 
     def _record(self, actor: Actor) -> ActorRecord:

@@ -107,6 +107,7 @@ class RpcServer:
     def stop(self) -> None:
         """Make `serve` return soon; may be called from any thread and from a signal handler."""
         self._stopping = True
+        self._simulation.streams.stop_waiting()
         try:
             self._stop_sender.send(b"x")
         except OSError:

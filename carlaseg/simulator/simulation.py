@@ -42,6 +42,7 @@ class StreamOutlet(Protocol):
     def close_stream(self, stream_id: int) -> None: ...  # noqa: D102
     def expect_subscriber(self, stream_id: int) -> None: ...  # noqa: D102
     def await_expected(self, timeout_s: float) -> None: ...  # noqa: D102
+    def stop_waiting(self) -> None: ...  # noqa: D102
 
 
 class TownSource(Protocol):

@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from carlaseg.errors import ProtocolError
 from carlaseg.wire.stream import Buffer, SubscriptionParser, serialize_length
@@ -34,6 +34,8 @@ REFUSAL_DELAY_S = 1.0
 MAX_CONNECTIONS = 512
 SEND_BUFFER_BYTES = 8 << 20
 _MAX_SENDMSG_PARTS = 64
+_LOOK_UP_S = 0.2
+"""How often a publisher that waits looks whether it should still."""
 
 
 class _Subscriber:
@@ -49,8 +51,8 @@ class _Subscriber:
         self._thread = threading.Thread(target=self._send_queued, name=f"stream {stream_id}", daemon=True)
         self._thread.start()
 
-    def offer(self, parts: Sequence[Buffer], may_wait: bool) -> None:
-        """Take a message: send it now if the line is free, else queue it."""
+    def offer(self, parts: Sequence[Buffer], may_wait: Callable[[], bool]) -> None:
+        """Take a message: send it now if the line is free, else queue it, as long as `may_wait` says so."""
         views = [memoryview(serialize_length(parts)), *(memoryview(part) for part in parts)]
         with self._changed:
             if self._closed:
@@ -70,9 +72,12 @@ class _Subscriber:
                 self._changed.notify_all()
                 return
             if len(self._queue) >= QUEUED_MESSAGES:
-                if not may_wait:
-                    return
-                if not self._changed.wait_for(lambda: self._closed or len(self._queue) < QUEUED_MESSAGES, STALL_S):
+                deadline_s = time.monotonic() + STALL_S
+                while not self._closed and len(self._queue) >= QUEUED_MESSAGES and time.monotonic() < deadline_s:
+                    if not may_wait():
+                        return
+                    self._changed.wait(_LOOK_UP_S)
+                if not self._closed and len(self._queue) >= QUEUED_MESSAGES:
                     logger.warning(
                         "stream %d: a subscriber has read nothing for %g s and was cut off", self.stream_id, STALL_S
                     )
@@ -140,6 +145,7 @@ class StreamServer:
         """Listen on `preferred_port`, or on any free one when it is taken: tokens tell clients where."""
         self._listener = _listen(preferred_port)
         self.port: int = self._listener.getsockname()[1]
+        self._stopping = False
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._known: set[int] = set()
@@ -173,7 +179,11 @@ class StreamServer:
     def publish(self, stream_id: int, parts: Sequence[Buffer], may_wait: bool) -> None:
         """Send a message to everyone who listens to a stream; the parts must not change afterwards."""
         for subscriber in tuple(self._subscribers.get(stream_id, ())):
-            subscriber.offer(parts, may_wait)
+            subscriber.offer(parts, lambda: may_wait and not self._stopping)
+
+    def stop_waiting(self) -> None:
+        """Let nobody be waited for any more; only sets a flag, so that a signal handler may call it."""
+        self._stopping = True
 
     def expect_subscriber(self, stream_id: int) -> None:
         """Note that a client has asked for a stream's token: it will connect, once more than have connected so far."""

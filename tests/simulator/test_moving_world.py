@@ -12,6 +12,7 @@ from small_world import light_site, street
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.actors import GREEN, RED, YELLOW, TrafficLight, Vehicle, Walker
 from carlaseg.simulator.blueprints import LIBRARY
+from carlaseg.simulator.collisions import Contact, SolidBoxes, contacts_of
 from carlaseg.simulator.scene import Pose
 from carlaseg.simulator.vehicles import set_velocity
 from carlaseg.simulator.walkers import follow_navigation
@@ -129,6 +130,19 @@ def test_sensor_follows_its_vehicle_and_stays_when_it_is_gone(world):
     world.destroy(car.actor_id)
     run(world, 3)
     assert sensor.pose == left_at
+
+
+def test_contact_with_cars_and_buildings_is_found_and_a_near_miss_is_not(world):
+    solid = SolidBoxes(world.town)
+    car = spawn(world, "vehicle.audi.tt", Pose(40.0, 20.0))
+    assert list(contacts_of(car, world, solid)) == []
+    other = spawn(world, "vehicle.audi.tt", Pose(46.0, 20.0))
+    world.place(car, Pose(43.0, 20.0))
+    assert [contact.actor for contact in contacts_of(car, world, solid)] == [other]
+    world.place(car, Pose(60.0, 13.8))
+    assert list(contacts_of(car, world, solid)) == []
+    world.place(car, Pose(60.0, 14.5))
+    assert list(contacts_of(car, world, solid)) == [Contact(None, 3)]
 
 
 def test_ids_are_never_used_again_and_the_dead_are_remembered_within_bounds(world):

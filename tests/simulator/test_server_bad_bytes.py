@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import struct
+import time
 
 import msgpack
 import pytest
@@ -163,6 +164,22 @@ def test_subscriber_that_never_reads_is_given_up_and_the_world_goes_on(monkeypat
             for _ in range(8):
                 last = client.value("tick_cue")
             assert last == first + 8
+
+
+def test_stopping_does_not_wait_for_a_subscriber_that_never_reads():
+    with served() as town, town.client() as client:
+        set_synchronous(client)
+        _, stream_id = town.spawn_camera(client, size="2000")
+        with town.stream(stream_id):
+            while not town.streams.has_subscriber(stream_id):
+                continue
+            for _ in range(8):
+                client.send("tick_cue")
+            time.sleep(0.5)
+            start = time.monotonic()
+            town.server.stop()
+            assert ends(client.socket)
+            assert time.monotonic() - start < 3
 
 
 def test_port_in_use_says_which_and_what_to_do(town):
