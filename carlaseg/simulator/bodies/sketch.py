@@ -106,7 +106,7 @@ class Sketch:
                 self.face(points[rows, columns], color, normals=normals[rows, columns])
 
     def loft(self, rings: Sequence[Corners], color: Color, capped: bool = True) -> None:
-        """A skin over cross-sections of equally many points, each anticlockwise seen from the last towards the first."""
+        """A skin over cross-sections of equally many points, each anticlockwise seen from the last one."""
         count = len(rings[0])
         for back, front in itertools.pairwise(rings):
             for i in range(count):

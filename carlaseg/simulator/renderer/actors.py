@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from panda3d import core
 
 from carlaseg.simulator import bodies
 from carlaseg.simulator.renderer import panda
-from carlaseg.simulator.renderer.decals import ActorDecals
+from carlaseg.simulator.renderer.decals import ActorDecals, DecalKey
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import MATERIALS
 from carlaseg.simulator.renderer.placement import body_matrix
@@ -38,10 +38,13 @@ class _Shown:
 
     color_node: Any
     id_node: Any
+    shell_nodes: list[Any] = field(default_factory=list)
+    limb_nodes: list[Any] = field(default_factory=list)
+    is_relit: bool = False
     shell: Hashable = None
     limbs: Hashable = None
     pose: Pose | None = None
-    decals: tuple[object, ...] | None = None
+    decals: DecalKey | None = None
     decal_node: Any = None
 
 
@@ -78,7 +81,7 @@ class ActorScene:
         """Lights the actors like the town: sun, sky from above, and what the ground throws back."""
         self._decals.set_light(light)
         for shown in self._shown.values():
-            shown.decals = None
+            shown.is_relit = True
         sun = light.sun_direction
         self._sun_node.lookAt(core.Point3(*(-float(value) for value in sun)), core.Vec3(0, 0.01, 1))
         base = (light.sky + light.ground) / 2
@@ -107,37 +110,41 @@ class ActorScene:
             shown = _Shown(self._color_top.attachNewNode(name, order), self._id_top.attachNewNode(name, order))
             self._shown[actor.actor_id] = shown
         shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
-        if (shell, limbs) != (shown.shell, shown.limbs):
-            shown.shell, shown.limbs = shell, limbs
-            for node in (shown.color_node, shown.id_node):
-                node.getChildren().detach()
-            meshes = [self._mesh(shell, bodies.build_shell)]
-            if limbs is not None:
-                meshes.append(self._mesh(limbs, bodies.build_limbs))
-            for mesh in meshes:
-                shown.color_node.attachNewNode(mesh.color)
-                for tag, shape in mesh.shapes:
-                    shown.id_node.attachNewNode(shape).setAttrib(flat_identity(tag, actor.actor_id))
-            shown.decals = None
-        if actor.pose != shown.pose or shown.decals is None:
+        if shell != shown.shell:
+            shown.shell = shell
+            self._swap(shown.shell_nodes, shown, self._mesh(shell, bodies.build_shell), actor.actor_id)
+            shown.is_relit = True
+        if limbs is not None and limbs != shown.limbs:
+            shown.limbs = limbs
+            self._swap(shown.limb_nodes, shown, self._mesh(limbs, bodies.build_limbs), actor.actor_id)
+        if actor.pose != shown.pose or shown.is_relit:
             shown.pose = actor.pose
             self._lay_decals(actor, shown)
             matrix = body_matrix(actor.pose)
             shown.color_node.setMat(matrix)
             shown.id_node.setMat(matrix)
 
+    def _swap(self, nodes: list[Any], shown: _Shown, mesh: _Mesh, actor_id: int) -> None:
+        """Puts a mesh in the place of what was there before."""
+        for node in nodes:
+            node.removeNode()
+        nodes[:] = [shown.color_node.attachNewNode(mesh.color)]
+        for tag, shape in mesh.shapes:
+            nodes.append(shown.id_node.attachNewNode(shape))
+            nodes[-1].setAttrib(flat_identity(tag, actor_id))
+
     def _lay_decals(self, actor: VisibleActor, shown: _Shown) -> None:
         """Only under actors that stand on the ground: the shadow of one in the air would hang below it."""
         foot = actor.pose.z - (actor.extent[2] if actor.kind == "pedestrian" else 0.0)
         grounded = abs(foot - ground_height(self._town, actor.pose.x, -actor.pose.y)) < _GROUNDED_M
-        key = self._decals.key(actor, (shown.shell, shown.limbs)) if grounded else ("in the air",)
-        if key == shown.decals:
+        key = self._decals.key(actor, shown.shell) if grounded else None
+        if key == shown.decals and not shown.is_relit:
             return
-        shown.decals = key
+        shown.decals, shown.is_relit = key, False
         if shown.decal_node is not None:
             shown.decal_node.removeNode()
             shown.decal_node = None
-        if grounded:
+        if key is not None:
             looks = [self._meshes[look].corners for look in (shown.shell, shown.limbs) if look is not None]
             shown.decal_node = self._decals.attach(shown.color_node, key, actor, np.concatenate(looks))
 

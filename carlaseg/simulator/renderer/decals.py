@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import cos, degrees, radians, sin
-from typing import Any
+from collections.abc import Hashable
+from math import atan2, cos, degrees, radians, sin
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +17,35 @@ from carlaseg.simulator.scene import Town, VisibleActor
 _LIFT_M = 0.03
 # A shadow is made again when the sun has turned this far around the actor.
 _TURN_STEP_DEG = 5
+# Low and high beam among CARLA's light bits.
+_BEAMS = 6
 
 
-def _decal(parent: Any, mesh: shadows.Mesh, sort: int) -> Any:
+class DecalKey(NamedTuple):
+    """Actors with equal keys throw the same shadow: their look, the sun around them in steps, and headlights."""
+
+    look: Hashable
+    turned: int
+    beams: bool
+
+
+def _decal(mesh: shadows.Mesh) -> Any:
+    """A GeomNode of one mesh."""
     node = core.GeomNode("decal")
     node.addGeom(panda.geometry(*mesh))
-    attached = parent.attachNewNode(node, sort)
-    attached.setBin(panda.DECAL_BIN, 0, 10)
-    attached.setAttrib(core.ColorAttrib.makeVertex())
-    attached.setTransparency(core.TransparencyAttrib.MAlpha)
+    return node
+
+
+def _blend(top: Any) -> None:
+    """Makes everything under a node a decal."""
+    top.setBin(panda.DECAL_BIN, 0, 10)
+    top.setAttrib(core.ColorAttrib.makeVertex())
+    top.setTransparency(core.TransparencyAttrib.MAlpha)
     # Neighbouring triangles both draw their common edge: written depth keeps the second from darkening it again. Decals
     # must therefore be drawn from the lowest to the highest.
-    attached.setDepthWrite(True)
-    attached.setTwoSided(True)
-    attached.setLightOff(10)
-    return attached
+    top.setDepthWrite(True)
+    top.setTwoSided(True)
+    top.setLightOff(10)
 
 
 class TownDecals:
@@ -39,6 +54,7 @@ class TownDecals:
     def __init__(self, town: Town, color_root: Any) -> None:
         self._town = town
         self._top = color_root.attachNewNode("decals")
+        _blend(self._top)
         self._casters: list[tuple[NDArray[np.float32], float]] | None = None
 
     def set_light(self, light: Light) -> None:
@@ -51,31 +67,31 @@ class TownDecals:
                 self._casters = shadows.casters(self._town)
             mesh = shadows.town_shadow(self._town, self._casters, light)
         if mesh is not None:
-            _decal(self._top, mesh, 0)
+            self._top.attachNewNode(_decal(mesh))
 
 
 class ActorDecals:
-    """Meshes of the shadow and the headlights of each look, made when first needed."""
+    """The shadow and the headlights of each look, made when first needed and shared."""
 
     def __init__(self) -> None:
         self._light: Light | None = None
-        self._made: dict[tuple[object, ...], tuple[shadows.Mesh, ...]] = {}
+        self._made: dict[DecalKey, tuple[Any, ...]] = {}
 
     def set_light(self, light: Light) -> None:
         """Forgets the shadows of the light before."""
         self._light = light
         self._made.clear()
 
-    def key(self, actor: VisibleActor, look: object) -> tuple[object, ...]:
-        """Changes when the decals of an actor must be made again."""
+    def key(self, actor: VisibleActor, look: Hashable) -> DecalKey | None:
+        """Changes when the decals of an actor must be made again; None before the first light."""
         light = self._light
         if light is None:
-            return ()
-        turned = round((degrees(np.arctan2(*light.sun_direction[1::-1])) + actor.pose.yaw) / _TURN_STEP_DEG)
-        beams = light.lamps_on and bool(actor.light_state & 6)
-        return (look, turned % (360 // _TURN_STEP_DEG), beams)
+            return None
+        turned = round((degrees(atan2(*light.sun_direction[1::-1])) + actor.pose.yaw) / _TURN_STEP_DEG)
+        beams = light.lamps_on and bool(actor.light_state & _BEAMS)
+        return DecalKey(look, turned % (360 // _TURN_STEP_DEG), beams)
 
-    def attach(self, parent: Any, key: tuple[object, ...], actor: VisibleActor, points: NDArray[np.float32]) -> Any:
+    def attach(self, parent: Any, key: DecalKey, actor: VisibleActor, points: NDArray[np.float32]) -> Any:
         """Puts the decals under the actor's node.
 
         Args:
@@ -85,19 +101,18 @@ class ActorDecals:
             points: float32 (N, 3), the look's corners in the actor's frame.
         """
         top = parent.attachNewNode("decals")
-        light = self._light
-        if light is None:
-            return top
-        foot = -actor.extent[2] if actor.kind == "pedestrian" else 0.0
-        if key not in self._made:
-            self._made[key] = self._make(light, key, actor, points, foot)
-        for mesh in self._made[key]:
-            _decal(top, mesh, 0)
+        _blend(top)
+        if key not in self._made and self._light is not None:
+            meshes = self._make(self._light, key, actor, points)
+            self._made[key] = tuple(_decal(mesh) for mesh in meshes)
+        for node in self._made.get(key, ()):
+            top.attachNewNode(node)
         return top
 
     def _make(
-        self, light: Light, key: tuple[object, ...], actor: VisibleActor, points: NDArray[np.float32], foot: float
-    ) -> tuple[shadows.Mesh, ...]:
+        self, light: Light, key: DecalKey, actor: VisibleActor, points: NDArray[np.float32]
+    ) -> list[shadows.Mesh]:
+        foot = -actor.extent[2] if actor.kind == "pedestrian" else 0.0
         standing = points - np.array([0, 0, foot], np.float32)
         z = foot + _LIFT_M
         size = min(actor.extent[0], actor.extent[1])
@@ -108,11 +123,11 @@ class ActorDecals:
             meshes.append(shadows.soft_polygon(contact, z, (0, 0, 0), ambient, min(0.6 * size, 0.5)))
         if not light.lamps_on and shadows.darkness_of(light) > shadows.FAINTEST:
             # The sun as the actor sees it: the town turned back by the actor's heading.
-            turn = radians(float(key[1]) * _TURN_STEP_DEG)  # type: ignore[arg-type]
+            turn = radians(key.turned * _TURN_STEP_DEG)
             length = float(np.hypot(*shadows.slope_of(light)))
             slope = -length * np.array([cos(turn), sin(turn)])
             cast = shadows.outline(standing, slope)
             meshes.append(shadows.soft_polygon(cast, z + 0.005, (0, 0, 0), shadows.darkness_of(light), 0.06))
-        if key[2]:
+        if key.beams:
             meshes.append(shadows.headlight_beam(actor.extent[0], 0.8 * actor.extent[1]))
-        return tuple(meshes)
+        return meshes

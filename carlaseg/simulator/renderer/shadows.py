@@ -162,7 +162,10 @@ def _look_up(town: Town, grid: NDArray[np.float32], places: NDArray[np.floating]
 
 def ground_height(town: Town, x: float, y: float) -> float:
     """Height of the ground at a place of the town frame, metres."""
-    return float(_look_up(town, town.road_height_grid, np.array([[x, y]]))[0])
+    rows, columns = town.road_height_grid.shape
+    column = round((x - town.bounds_town[0]) / town.road_height_cell_m)
+    row = round((y - town.bounds_town[1]) / town.road_height_cell_m)
+    return float(town.road_height_grid[min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)])
 
 
 def town_shadow(town: Town, things: list[tuple[NDArray[np.float32], float]], light: Light) -> Mesh | None:
