@@ -155,7 +155,7 @@ class FrameRecord:
     """One line of `frames.jsonl`: a complete frame.
 
     Attributes:
-        frame: the simulator's frame number.
+        frame: the tick of the drive, counted from its first; its files are numbered by it.
         timestamp_s: simulation time.
         ego: pose of the ego vehicle in the world.
         sensors: pose of each sensor in the world, by name.

@@ -128,7 +128,7 @@ class RecordingWriter:
         """Encode and write one frame, then its line.
 
         Args:
-            frame: the simulator's frame number.
+            frame: its number, as in its line.
             image: uint8 (H, W, 3) RGB, or (H, W, 4) BGRA as CARLA's cameras give it.
             tags: uint8 (H, W), the raw ids, aligned with the image.
             line: what else is known of the frame; its `files` are filled in here.

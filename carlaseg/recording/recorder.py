@@ -210,7 +210,7 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         say("note", f"asked for {config.traffic} vehicles and {config.walkers} pedestrians; the town had no more room")
     if session.swept_orphans:
         say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
-    if session.found_synchronous:
+    elif session.found_synchronous:
         say("note", "the server was in synchronous mode already: is another client ticking it?")
     say("out", str(place.folder))
     if place.exists:

@@ -125,10 +125,11 @@ class Session:
             self._apply_settings()
             if self._fresh_world:
                 self.world = self.client.reload_world(False)
+            # A fresh client knows no actors before a tick; in synchronous mode nobody but us asks for one.
+            self.tick()
             self._sweep_orphans()
             self.map = self.world.get_map()
             self.town = str(self.map.name).rsplit("/", 1)[-1]
-            self.snapshot = self.world.get_snapshot()
         except BaseException as error:
             self._leave()
             if isinstance(error, RuntimeError):
@@ -214,13 +215,21 @@ class Session:
             )
 
     def _sweep_orphans(self) -> None:
-        orphans = [a for a in self.world.get_actors() if str(a.attributes.get("role_name", "")).startswith(OUR_ROLE)]
+        actors = list(self.world.get_actors())
+        orphans = [a for a in actors if str(a.attributes.get("role_name", "")).startswith(OUR_ROLE)]
         if orphans:
+            # The ego's role is CARLA's own "hero"; that it was ours its cameras tell.
+            carriers = {a.parent.id for a in orphans if str(a.type_id).startswith("sensor") and a.parent is not None}
+            orphans += [a for a in actors if a.id in carriers]
             destroy = self.carla.command.DestroyActor
             # Children first: a camera outlives its car otherwise.
             orphans.sort(key=lambda actor: (not str(actor.type_id).startswith(("sensor", "controller")), actor.id))
             self.client.apply_batch_sync([destroy(actor.id) for actor in orphans], False)
             self.swept_orphans = len(orphans)
+            if self._found_settings is not None and self.found_synchronous:
+                # Not how anybody wanted it: the killed recording had left the server waiting for its ticks.
+                self._found_settings.synchronous_mode = False
+                self._found_settings.fixed_delta_seconds = None
 
     # ------------------------------------------------------------------ working
 

@@ -113,6 +113,22 @@ def test_a_server_that_stalls_for_a_while_is_waited_for(
     assert_valid(tmp_path / "drive", 10)
 
 
+def test_after_kill_9_the_next_recording_clears_up_and_goes_on(
+    server: Address, tmp_path: Path, world_state: Callable[[Address], dict[str, Any]], typed: Typed
+) -> None:
+    with recording(server.port, tmp_path) as process:
+        wait_for_frames(tmp_path / "drive", 5, process)
+        process.kill()
+        process.communicate()
+    saved = (tmp_path / "drive" / "frames.jsonl").read_bytes().count(b"\n")
+    again = typed("--port", str(server.port), "--frames", str(saved + 3), "--every", "1", "--name", "drive")
+    assert again.returncode == 0, again.stderr
+    assert "actors that a killed recording had left behind were cleared away" in again.stderr
+    assert f"{saved} frames are there" in again.stderr
+    assert_valid(tmp_path / "drive", saved + 3)
+    assert world_state(server) == UNTOUCHED
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 4 MB."""
