@@ -13,12 +13,22 @@ that the prediction has the size of the image, whatever that is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 
 from carlaseg.errors import ConfigError
-from carlaseg.models.layers import CropToSkip, class_logits, conv, dropout, image_input, norm_relu, upsampling_conv
+from carlaseg.models.layers import (
+    BATCH_NORM_MOMENTUM,
+    ChannelMoments,
+    CropToSkip,
+    StackNormRelu,
+    class_logits,
+    conv,
+    dropout,
+    image_input,
+    upsampling_conv,
+)
 
 
 def fc_densenet56(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
@@ -94,27 +104,47 @@ def fc_densenet(
     x = conv(x, first_filters, first_kernel, name="first_conv", seed=seed)
 
     # === Down ===
+    seen = [_part(x, name="first")]
     skips = []
     for level in range(1, groups + 1):
         where = f"down{level}"
-        new = _dense_block(x, layers[level - 1], growth_rate, dropout_rate, name=where, seed=seed)
-        x = _join([x, *new], name=f"{where}_stack")
-        skips.append(x)
-        filters = max(1, int(compression * x.shape[-1]))
-        x = _transition_down(x, filters, dropout_rate, pooling, name=f"{where}_transition", seed=seed)
+        seen += _dense_block(seen, layers[level - 1], growth_rate, dropout_rate, name=where, seed=seed)
+        skips.append(_joined(seen, name=f"{where}_stack"))
+        filters = max(1, int(compression * skips[-1].maps.shape[-1]))
+        x = _transition_down(skips[-1], filters, dropout_rate, pooling, name=f"{where}_transition", seed=seed)
+        seen = [_part(x, name=f"{where}_transition")]
 
     # === Bottleneck ===
-    new = _dense_block(x, layers[groups], growth_rate, dropout_rate, name="bottleneck", seed=seed)
+    new = _dense_block(seen, layers[groups], growth_rate, dropout_rate, name="bottleneck", seed=seed)
 
     # === Up: up1 follows the bottleneck and meets the last way down ===
     for level in range(1, groups + 1):
         where = f"up{level}"
-        up = _transition_up(_join(new, name=f"{where}_new"), skips[-level], name=f"{where}_transition", seed=seed)
-        x = _join([up, skips[-level]], name=f"{where}_skip")
-        new = _dense_block(x, layers[groups + level], growth_rate, dropout_rate, name=where, seed=seed)
+        maps = _joined(new, name=f"{where}_new").maps
+        x = _transition_up(maps, skips[-level].maps, name=f"{where}_transition", seed=seed)
+        seen = [_part(x, name=f"{where}_transition"), skips[-level]]
+        new = _dense_block(seen, layers[groups + level], growth_rate, dropout_rate, name=where, seed=seed)
 
-    x = _join([x, *new], name="last_stack")
+    x = _joined([*seen, *new], name="last_stack").maps
     return keras.Model(image, class_logits(x, num_classes, seed=seed), name=name)
+
+
+class _Part(NamedTuple):
+    """Feature maps that dense layers see, and their moments; a joined part keeps those of its parts."""
+
+    maps: Any
+    moments: tuple[Any, ...]
+
+
+def _part(maps: Any, *, name: str) -> _Part:
+    return _Part(maps, (ChannelMoments(name=f"{name}_moments")(maps),))
+
+
+def _joined(parts: list[_Part], *, name: str) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    maps = keras.layers.Concatenate(name=name)([part.maps for part in parts])
+    return _Part(maps, tuple(moment for part in parts for moment in part.moments))
 
 
 def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -> tuple[int, ...]:
@@ -128,19 +158,26 @@ def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -
     return layers
 
 
-def _dense_block(x: Any, layers: int, growth_rate: int, dropout_rate: float, *, name: str, seed: int) -> list[Any]:
-    """New feature maps of a block, one entry a layer; each layer sees the block's input and the entries before it."""
-    new: list[Any] = []
+def _dense_block(
+    seen: list[_Part], layers: int, growth_rate: int, dropout_rate: float, *, name: str, seed: int
+) -> list[_Part]:
+    """New feature maps of a block, one part a layer; each layer sees the block's input and the parts before it."""
+    new: list[_Part] = []
     for index in range(1, layers + 1):
         where = f"{name}_dense{index}"
-        y = norm_relu(_join([x, *new], name=f"{where}_stack"), name=where)
+        y = _norm_relu(_joined([*seen, *new], name=f"{where}_stack"), name=where)
         y = conv(y, growth_rate, 3, name=f"{where}_conv", seed=seed)
-        new.append(dropout(y, dropout_rate, name=f"{where}_dropout", seed=seed))
+        y = dropout(y, dropout_rate, name=f"{where}_dropout", seed=seed)
+        new.append(_part(y, name=where))
     return new
 
 
-def _transition_down(x: Any, filters: int, dropout_rate: float, pooling: str, *, name: str, seed: int) -> Any:
-    x = conv(norm_relu(x, name=name), filters, 1, name=f"{name}_conv", seed=seed)
+def _norm_relu(part: _Part, *, name: str) -> Any:
+    return StackNormRelu(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")([part.maps, *part.moments])
+
+
+def _transition_down(part: _Part, filters: int, dropout_rate: float, pooling: str, *, name: str, seed: int) -> Any:
+    x = conv(_norm_relu(part, name=name), filters, 1, name=f"{name}_conv", seed=seed)
     x = dropout(x, dropout_rate, name=f"{name}_dropout", seed=seed)
     pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
     return pool(2, padding="same", name=f"{name}_pool")(x)
@@ -149,7 +186,3 @@ def _transition_down(x: Any, filters: int, dropout_rate: float, pooling: str, *,
 def _transition_up(new: Any, skip: Any, *, name: str, seed: int) -> Any:
     up = upsampling_conv(new, new.shape[-1], 3, name=f"{name}_conv", seed=seed)
     return CropToSkip(name=f"{name}_crop")([up, skip])
-
-
-def _join(features: list[Any], *, name: str) -> Any:
-    return features[0] if len(features) == 1 else keras.layers.Concatenate(name=name)(features)

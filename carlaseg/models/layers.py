@@ -72,6 +72,66 @@ class CropToSkip(keras.layers.Layer):
         return (*skip[:3], larger[3])
 
 
+@keras.saving.register_keras_serializable(package="carlaseg")
+class ChannelMoments(keras.layers.Layer):
+    """Mean and variance of every feature map over the batch, for the batch norms that see it.
+
+    Input: (B, H, W, C). Output: float32 (2, C), mean then variance; zeros outside training, where no norm looks.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Mean and variance."""
+        if not training:
+            return ops.zeros((2, inputs.shape[-1]), "float32")
+        return ops.stack(ops.moments(ops.cast(inputs, "float32"), axes=(0, 1, 2)))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int, int]:
+        """Two rows of as many numbers as there are feature maps."""
+        return (2, input_shape[-1])
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Float32 whatever the precision of the feature maps."""
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
+
+
+@keras.saving.register_keras_serializable(package="carlaseg")
+class StackNormRelu(keras.layers.BatchNormalization):
+    """Batch norm of a stack of feature maps whose moments are known, and ReLU.
+
+    In a dense block every layer normalises all feature maps before it, each with a scale and a shift of its own but
+    with the same moments. Taken once a feature map (`ChannelMoments`) instead of once a layer they save much of the
+    memory traffic of the norms; the numbers and the weights are those of BatchNormalization and ReLU.
+
+    Inputs: the stack (B, H, W, C), then the moments of its parts in order: (2, C1), (2, C2), ..., C1 + C2 + ... = C.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # Moments stay float32 in mixed precision: half-precision variances of thousands of pixels are noise.
+        super().__init__(autocast=False, **options)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights of a batch norm over the stack."""
+        super().build(input_shape[0])
+        self.input_spec = None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the stack."""
+        return input_shape[0]
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Scale and shift from the batch's moments in training, from the running ones otherwise."""
+        stack, *moments = inputs
+        if training and self.trainable:
+            mean, variance = ops.unstack(ops.concatenate(moments, axis=-1), 2)
+            self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
+            self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+        else:
+            mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        shift = self.beta - mean * scale
+        return ops.relu(stack * ops.cast(scale, stack.dtype) + ops.cast(shift, stack.dtype))
+
+
 def image_input(name: str = "image") -> tuple[Any, Any]:
     """RGB bytes in, floats in [-1, 1] out: the first two layers of every network trained from scratch.
 
