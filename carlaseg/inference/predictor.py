@@ -37,6 +37,8 @@ class KerasPredictor:
         self._model = model
         self.name = f"keras {keras.__version__} on {keras.backend.backend()}"
         compiled = _tensorflow if keras.backend.backend() == "tensorflow" else _any_backend
+        # Batch size by the shape of an image: a smaller last batch is filled up rather than compiled anew.
+        self._compiled_for: dict[tuple[int, ...], int] = {}
         self._ids: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = compiled(model)
 
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -49,7 +51,11 @@ class KerasPredictor:
         Returns:
             uint8, (B, *size).
         """
-        return self._ids(images, size)
+        count = len(images)
+        compiled_for = self._compiled_for.setdefault(images.shape[1:], count)
+        if count < compiled_for:
+            images = np.concatenate([images, np.repeat(images[-1:], compiled_for - count, axis=0)])
+        return self._ids(images, size)[:count]
 
     def warm(self, shape: tuple[int, int, int, int], size: tuple[int, int]) -> float:
         """Compile for a shape before the clock runs, and return the seconds it took."""

@@ -162,7 +162,7 @@ class EvaluationBatches:
         return -(-len(self.frames) // self.batch_size)
 
     @property
-    def samples(self) -> tuple[Sample, ...]:
+    def samples(self) -> Sequence[Sample]:
         """The samples, in the order of the batches."""
         return self.frames.samples
 

@@ -52,15 +52,17 @@ class Frames:
     ) -> None:
         if not samples:
             raise DatasetError("batches: expected at least one frame, received none.")
-        bare = [s for s in samples if s.mask_path is None]
+        bare = sum(sample.mask_path is None for sample in samples)
         if bare:
+            first = next(sample for sample in samples if sample.mask_path is None)
             raise DatasetError(
-                f"{bare[0].image_path}: expected a mask beside the image, found none "
-                f"({len(bare)} of {len(samples)} frames have none)."
+                f"{first.image_path}: expected a mask beside the image, found none "
+                f"({bare} of {len(samples)} frames have none)."
             )
         if table.shape != (256,) or table.dtype != np.uint8:
             raise ValueError(f"table: expected uint8 of shape (256,), received {table.dtype} of {table.shape}.")
-        self.samples = tuple(samples)
+        # Kept as it is: a large dataset makes its samples one by one, and a copy of a million would fill the memory.
+        self.samples = samples
         self.size = size
         self._table = table
         self._kept: Pair | None = None

@@ -105,6 +105,23 @@ def test_other_backends_way_gives_the_same_ids(tiny_run: Path) -> None:
         assert (ours == theirs).mean() > 0.999
 
 
+def test_a_smaller_last_batch_is_not_compiled_anew_and_gives_the_same_ids(tiny_run: Path) -> None:
+    from carlaseg.checkpoint import RunFolder, load_model
+
+    model = load_model(RunFolder(tiny_run), "best")
+    traced: list[int] = []
+
+    def tracing(images, training):
+        traced.append(images.shape[0])
+        return model(images, training=training)
+
+    predict = KerasPredictor(tracing)
+    images = np.stack([frame(number)[0] for number in range(5)])
+    whole = np.concatenate([predict(images[:2], SIZE), predict(images[2:4], SIZE), predict(images[4:], SIZE)])
+    assert traced == [2]
+    assert np.array_equal(whole, np.asarray(model(images, training=False)).argmax(axis=-1))
+
+
 def test_the_config_of_the_results_makes_the_same_results_again(done: Path, tmp_path: Path) -> None:
     assert main(["infer", "--config", str(done / "config.json"), "--output", str(tmp_path)]) == 0
     for path in sorted((done / "ids").iterdir()):
