@@ -88,9 +88,8 @@ def main() -> None:
         before = time.process_time()
         renderer.set_weather(weather)
         changes.append(time.process_time() - before)
-    print(
-        f"change of weather: median {statistics.median(changes) * 1e3:.0f} ms, longest {max(changes) * 1e3:.0f} ms of processor time"
-    )
+    typical, longest = statistics.median(changes) * 1e3, max(changes) * 1e3
+    print(f"change of weather: median {typical:.0f} ms, longest {longest:.0f} ms of processor time")
     renderer.close()
 
 

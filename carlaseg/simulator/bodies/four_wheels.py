@@ -112,7 +112,8 @@ def draw_car(sketch: Sketch, variant: str, extent: tuple[float, float, float], c
         (0.94, 0.15, style.nose + 0.03, style.nose + 0.07, 0.94),
         (1.0, 0.24, style.nose - 0.04, style.nose - 0.02, 0.84),
     ]
-    rings = [_ring(x * ex, b * height, s * height, t * height, w * width) for x, b, s, t, w in stations]
+    # The hull ends a little before its box, where the lamps and bumpers end.
+    rings = [_ring(x * 0.972 * ex, b * height, s * height, t * height, w * width) for x, b, s, t, w in stations]
     sketch.loft(rings, color)
     sketch.box((0, 0, clearance + 0.02), (ex * 0.9, width * 0.86, 0.05), _DARK)
     _draw_cabin(sketch, style, extent, color, belt)
@@ -144,11 +145,20 @@ def _draw_cabin(sketch: Sketch, style: Style, extent: tuple[float, float, float]
     sketch.panel((fr, fl, hl, hr), color, [(0.06, 0.94, 0.05, 0.93, pale, "plain")])
     sketch.panel((bl, br, er, el), color, [(0.07, 0.93, 0.10, 0.90, glass, "plain")])
     sketch.quad(er, hr, hl, el, scaled(color, 1.04))
+    _line(sketch, ((fr, fl, hl, hr), (bl, br, er, el), (br, fr, hr, er), (fl, bl, el, hl), (er, hr, hl, el)))
     windows = [(0.05, 0.46, 0.08, 0.88, glass, "plain"), (0.50, 0.93, 0.08, 0.88, glass, "plain")]
     sketch.panel((br, fr, hr, er), color, windows)
     sketch.panel(
         (fl, bl, el, hl), color, [(0.07, 0.50, 0.08, 0.88, glass, "plain"), (0.54, 0.95, 0.08, 0.88, glass, "plain")]
     )
+
+
+def _line(sketch: Sketch, faces: tuple[tuple[Point, Point, Point, Point], ...]) -> None:
+    """A dark inner skin: corners lie on whole pixels, and where panes meet frames the world must not shine through."""
+    middle = np.mean([corner for face in faces for corner in face], axis=0)
+    for face in faces:
+        outward = np.array(face) - middle
+        sketch.face(middle + outward * (1 - 0.03 / np.linalg.norm(outward, axis=1, keepdims=True)), _DARK)
 
 
 def _draw_arch(sketch: Sketch, x: float, radius: float, width: float) -> None:

@@ -98,9 +98,9 @@ def light_of(weather: Weather) -> Light:
     )
 
     sun = _mix([0.80, 0.77, 0.70], [0.98, 0.60, 0.32], low_sun) * (1 - 0.88 * overcast)
-    sky = _mix([0.46, 0.50, 0.58], [0.62, 0.64, 0.68], overcast)
+    sky = _mix([0.46, 0.50, 0.58], [0.76, 0.78, 0.82], overcast)
     sky = _mix(sky, [0.58, 0.50, 0.52], 0.85 * low_sun)
-    ground = _mix([0.31, 0.29, 0.26], [0.42, 0.42, 0.42], overcast)
+    ground = _mix([0.31, 0.29, 0.26], [0.48, 0.48, 0.48], overcast)
     ground = _mix(ground, [0.36, 0.30, 0.29], 0.85 * low_sun)
     sun = _mix([0.06, 0.07, 0.10], sun, day)
     sky = _mix([0.17, 0.19, 0.27], sky, day)

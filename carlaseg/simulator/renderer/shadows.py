@@ -20,6 +20,8 @@ from carlaseg.simulator.scene import MeshPart, Town
 LONGEST_SHADOW = 2.5
 # Under an overcast sky there is no shadow to be seen.
 FAINTEST = 0.1
+# Not 0: in thin triangles the rasteriser's alpha undershoots, and below 0 it wraps around to opaque.
+_EDGE_ALPHA = 3
 _BUILDING_TAG, _VEGETATION_TAG = 3, 9
 # Flat: less than this between the lowest and the highest of so many cells of the town's height grid.
 _FLAT_M, _FLAT_CELLS = 0.6, 5
@@ -46,7 +48,8 @@ def outline(points: NDArray[np.floating], slope: NDArray[np.float64]) -> NDArray
     if len(points) < 3:
         return np.zeros((0, 2))
     flat = (points[:, :2] + points[:, 2:3] * slope).astype(np.float32)
-    hull = cv2.convexHull(flat, clockwise=False)[:, 0].astype(float)
+    # Without corners a hand's breadth apart, whose edges would point anywhere.
+    hull = cv2.approxPolyDP(cv2.convexHull(flat), 0.03, True)[:, 0].astype(float)
     ahead = np.roll(hull, -1, axis=0)
     area = (hull[:, 0] * ahead[:, 1] - hull[:, 1] * ahead[:, 0]).sum()
     return hull if area >= 0 else hull[::-1]
@@ -70,7 +73,7 @@ def soft_polygon(
     vertices["position"][:, :2] = np.concatenate([middle[None], inner, outer])
     vertices["position"][:, 2] = z
     vertices["color"] = (*rgb, round(255 * opacity))
-    vertices["color"][1 + count :, 3] = 0
+    vertices["color"][1 + count :, 3] = _EDGE_ALPHA
     here = np.arange(count)
     there = (here + 1) % count
     triangles = np.concatenate(
@@ -93,7 +96,7 @@ def light_pool(radius_m: float, rgb: tuple[int, int, int], opacity: float) -> Me
     vertices["position"][1:, :2] = (radius_m * shares[:, None, None] * circle).reshape(-1, 2)
     vertices["color"][:, :3] = rgb
     vertices["color"][0, 3] = round(255 * opacity)
-    vertices["color"][1:, 3] = np.repeat(np.round(255 * opacity * strengths), sides)
+    vertices["color"][1:, 3] = np.repeat(np.maximum(np.round(255 * opacity * strengths), _EDGE_ALPHA), sides)
     here = np.arange(sides)
     there = (here + 1) % sides
     triangles = [np.stack([np.zeros(sides, int), 1 + here, 1 + there], axis=1)]
@@ -115,7 +118,7 @@ def headlight_beam(half_length_m: float, half_width_m: float) -> Mesh:
     vertices["position"][..., 1] = columns * (half_width_m + 0.16 * rows[:, None])
     vertices["position"][..., 2] = 0.04
     vertices["color"][..., :3] = (255, 240, 205)
-    vertices["color"][..., 3] = np.round(255 * 0.75 * strengths[:, None] * sideways)
+    vertices["color"][..., 3] = np.maximum(np.round(255 * 0.75 * strengths[:, None] * sideways), _EDGE_ALPHA)
     corner = (np.arange(len(rows) - 1)[:, None] * len(columns) + np.arange(len(columns) - 1)).ravel()
     above = corner + len(columns)
     triangles = np.concatenate(
