@@ -126,15 +126,34 @@ class ResizeTo(keras.layers.Layer):
     """Feature maps resized bilinearly, half-pixel centres, to the height and width of another tensor.
 
     Inputs: (B, h, w, C) and (B, H, W, any). Output: (B, H, W, C).
+
+    Where the size is known only when the picture comes (TensorFlow, a model of free size), interpolation is a product
+    with a matrix for the rows and one for the columns, because `keras.ops.image.resize` of Keras 3.15 wants numbers.
     """
 
     def call(self, inputs: Any) -> Any:
-        """The first input, resized."""
+        """The first input, resized in float32."""
         x, target = inputs
-        _, height, width, _ = ops.shape(target)
-        return ops.cast(ops.image.resize(x, (height, width), interpolation="bilinear"), self.compute_dtype)
+        _, height, width, _ = ops.shape(x)
+        _, new_height, new_width, _ = ops.shape(target)
+        x = ops.cast(x, "float32")
+        if isinstance(new_height, int) and isinstance(new_width, int):
+            x = ops.image.resize(x, (new_height, new_width), interpolation="bilinear")
+        else:
+            x = ops.einsum("ih,bhwc->biwc", _interpolation(height, new_height), x)
+            x = ops.einsum("jw,biwc->bijc", _interpolation(width, new_width), x)
+        return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Height and width of the second input, channels of the first."""
         x, target = input_shape
         return (x[0], target[1], target[2], x[3])
+
+
+def _interpolation(length: Any, new_length: Any) -> Any:
+    """Weights of `length` old places in each of `new_length` new ones, float32 (new_length, length)."""
+    old, new = ops.cast(length, "float32"), ops.cast(new_length, "float32")
+    centre = (ops.cast(ops.arange(new_length), "float32") + 0.5) * (old / new) - 0.5
+    centre = ops.clip(centre, 0.0, old - 1.0)
+    distance = ops.abs(centre[:, None] - ops.cast(ops.arange(length), "float32")[None, :])
+    return ops.relu(1.0 - distance)

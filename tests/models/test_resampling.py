@@ -90,3 +90,33 @@ def test_resizing_doubles_with_half_pixel_centres() -> None:
     x = np.array([0.0, 4.0], "float32").reshape(1, 1, 2, 1)
     resized = np.asarray(ResizeTo()([x, np.zeros((1, 1, 4, 1), "float32")]))
     np.testing.assert_allclose(resized.ravel(), [0.0, 1.0, 3.0, 4.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [((5, 7), (20, 28)), ((6, 6), (45, 61)), ((1, 1), (9, 4)), ((12, 9), (5, 9))])
+def test_resizing_to_an_unknown_size_is_that_to_a_known_one(sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow traces without sizes")
+    old, new = sizes
+    x = np.random.default_rng(0).normal(size=(2, *old, 3)).astype("float32")
+    target = np.zeros((2, *new, 1), "float32")
+    layer, free = ResizeTo(), tf.TensorSpec((None, None, None, None))
+    traced = tf.function(lambda x, target: layer([x, target]), input_signature=[free, free])
+    np.testing.assert_allclose(traced(x, target).numpy(), layer([x, target]).numpy(), atol=1e-5)
+
+
+def test_sizes_may_be_unknown_while_tensorflow_traces() -> None:
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow's own doing")
+    picture = keras.Input((None, None, 3))
+    pooled, index = MaxPoolWithIndices()(picture)
+    unpooled = MaxUnpool()([pooled, index])
+    means = ResizeTo()([AverageBins(3)(picture), unpooled])
+    model = keras.Model(picture, [unpooled, means])
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for size in ((7, 9), (4, 6)):
+        x = np.random.default_rng(0).normal(size=(1, *size, 3)).astype("float32")
+        for dynamic, eager in zip(traced(x), model(x), strict=True):
+            np.testing.assert_allclose(dynamic.numpy(), eager.numpy(), atol=1e-6)
+    assert traced.experimental_get_tracing_count() == 1
