@@ -43,7 +43,7 @@ class MeshPart:
         tag: CARLA 0.9.14 semantic tag, 0-28.
         positions: float32 (N, 3), town frame, metres.
         normals: float32 (N, 3), unit length.
-        uvs: float32 (N, 2), texture repeats (1.0 is one whole texture tile; the material says how many metres that is).
+        uvs: float32 (N, 2), texture repeats (1.0 is one whole tile; the material says how many metres that is).
         colors: uint8 (N, 3), RGB albedo, multiplied with the material's texture.
         triangles: int32 (M, 3), counter-clockwise seen from the front.
         instances: uint16 (N,), 0 for none; equal for all corners of one object (a building, a tree).
@@ -132,7 +132,7 @@ class Town:
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """CARLA's fourteen weather parameters, in the order and units of `carla.WeatherParameters` (percent, degrees, metres)."""
+    """CARLA's fourteen weather parameters, in the order and units (percent, degrees) of `carla.WeatherParameters`."""
 
     cloudiness: float = 10.0
     precipitation: float = 0.0
@@ -167,7 +167,7 @@ class VisibleActor:
         tag: CARLA 0.9.14 semantic tag of the body.
         steer_deg: of the front wheels.
         travelled_m: turns wheels and swings legs.
-        light_state: CARLA's vehicle light bits (1 position, 2 low beam, 4 high beam, 8 brake, 16/32 blinkers, 64 reverse).
+        light_state: CARLA's light bits (1 position, 2 low beam, 4 high beam, 8 brake, 16/32 blinkers, 64 reverse).
     """
 
     actor_id: int
