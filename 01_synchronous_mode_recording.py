@@ -1,4 +1,13 @@
-"""carlaseg record, from a clone."""
+"""Record RGB and semantic segmentation in CARLA's synchronous mode: `carlaseg record`, from a clone.
+
+    python 01_synchronous_mode_recording.py --simulator embedded
+    python 01_synchronous_mode_recording.py --town Town03 --camera-size 600x800      # with a CARLA server on port 2000
+
+Lab note. The first command: 200 frames of 160x160, one tick in five, 20 vehicles and 20 pedestrians, no GPU and no CARLA,
+two cores that others were using as well: 200 complete frames, 0 dropped, 7.8 MB in 20 s (9.8 frames/s), 32 s with the
+start of the simulator and the building of the town. All of the time but 1 % went into the simulator.
+Result: dataset/carlaseg_grid_ClearNoon_seed0000/, look at its contact_sheet.jpg. All flags: --help, docs/recording.md.
+"""
 
 import sys
 
