@@ -43,7 +43,7 @@ class MeshPart:
         tag: CARLA 0.9.14 semantic tag, 0-28.
         positions: float32 (N, 3), town frame, metres.
         normals: float32 (N, 3), unit length.
-        uvs: float32 (N, 2), texture repeats (1.0 is one whole tile; the material says how many metres that is).
+        uvs: float32 (N, 2), texture repeats (1.0 is one whole tile; the material says how many metres).
         colors: uint8 (N, 3), RGB albedo, multiplied with the material's texture.
         triangles: int32 (M, 3), counter-clockwise seen from the front.
         instances: uint16 (N,), 0 for none; equal for all corners of one object (a building, a tree).
