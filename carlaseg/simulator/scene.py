@@ -72,7 +72,7 @@ class TrafficLightSite:
         pose: foot of the pole, CARLA frame; yaw is the way its lamps face.
         junction_id: lights of one junction form a group.
         phase: lights of one group with the same phase are green together.
-        stop_zones: float32 polygons (K, 2), CARLA frame x, y; a vehicle whose front is inside is governed by this light.
+        stop_zones: float32 polygons (K, 2), CARLA frame x, y; a vehicle whose front is inside obeys it.
         head_center_town: town-frame positions of the lamp heads, (L, 3), where the renderer draws the lit lamp.
         head_heading_rad: town-frame heading the lamps face.
     """
