@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
 from carlaseg.pipeline.batches import EvaluationBatches, TrainingBatches, for_evaluation, for_training
+from carlaseg.pipeline.selection import Selection, select
 from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "EvaluationBatches",
     "Frame",
     "InferenceBatch",
+    "Selection",
     "TrainingBatches",
     "augmentation_sheet",
     "for_evaluation",
     "for_inference",
     "for_training",
+    "select",
 ]

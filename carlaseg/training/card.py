@@ -11,8 +11,8 @@ from carlaseg.checkpoint import ModelCard, RunFolder
 from carlaseg.config import TrainConfig
 from carlaseg.console import duration
 from carlaseg.metrics import Scores, figure
+from carlaseg.pipeline import Selection
 from carlaseg.training.device import Device
-from carlaseg.training.selection import Selection
 
 
 def model_card(

@@ -13,11 +13,11 @@ from carlaseg.checkpoint import ModelCard, RunFolder, load_weights
 from carlaseg.config import TrainConfig
 from carlaseg.console import say
 from carlaseg.errors import ConfigError
-from carlaseg.pipeline import EvaluationBatches, TrainingBatches, for_evaluation, for_training
+from carlaseg.pipeline import EvaluationBatches, Selection, TrainingBatches, for_evaluation, for_training, select
 from carlaseg.training import memory
 from carlaseg.training.class_weights import class_weights
 from carlaseg.training.device import Device, available_memory_bytes, find_device, make_deterministic, prepare_backend
-from carlaseg.training.selection import RARE_SHARE, ClassCounts, Selection, count_classes, select
+from carlaseg.training.selection import RARE_SHARE, ClassCounts, count_classes
 
 DEFAULT_EPOCHS = 30
 Tell = Callable[[str, str], None]

@@ -1,57 +1,27 @@
-"""What a run trains and validates on: folders opened, one label scheme, two parts that share no drive, every mask seen.
+"""The classes of a run's masks, counted before it starts.
 
-Rule 1: one training set has one label scheme. Another one is refused, or asked for as the target of a remap.
-Rule 2: nothing is trained before every mask was read once: a damaged file or a strange id ends the run here, not in
-epoch 7.
+Nothing is trained before every mask was read once: a damaged file or a strange id ends the run here, not in epoch 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
-from carlaseg.config import TrainConfig
 from carlaseg.console import Progress
-from carlaseg.dataset import Sample, open_dataset, read_mask, split_by_drive
+from carlaseg.dataset import Sample, read_mask
 from carlaseg.errors import DatasetError
-from carlaseg.labels import LabelScheme
 from carlaseg.pipeline.batches import WORKERS, ahead
+from carlaseg.pipeline.selection import Selection
 
 MANY = 2000
 """Masks whose reading takes seconds; fewer need no progress line."""
 RARE_SHARE = 0.001
 """A class with a smaller share of the pixels is named before the training: its IoU will be poor."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The frames of a run.
-
-    Attributes:
-        train: frames to train on.
-        validation: frames to validate on, of other drives.
-        note: how they were split, for people.
-        source: label scheme of the masks on disk.
-        target: label scheme of the network's classes.
-        table: uint8, (256,): id on disk to class id, 255 for void.
-        lossy: what the translation between the two loses, a sentence each.
-        layouts: what the folders were found to be.
-    """
-
-    train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
-    note: str
-    source: LabelScheme
-    target: LabelScheme
-    table: NDArray[np.uint8]
-    lossy: tuple[str, ...]
-    layouts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,69 +42,6 @@ class ClassCounts:
     def shares(self) -> NDArray[np.float64]:
         """Share of the labelled pixels a class, 0 to 1."""
         return self.pixels / max(1, int(self.pixels.sum()))
-
-
-def select(config: TrainConfig) -> Selection:
-    """Open the folders and decide what is trained and what is validated on.
-
-    Raises:
-        DatasetError: a folder that is no dataset, two schemes at once, a drive on both sides.
-        ConfigError: an unknown scheme, or a remap that makes no sense.
-    """
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    schemes: dict[str, LabelScheme] = {}
-    layouts: list[str] = []
-
-    def samples_of(folder: Path, split: str | None) -> list[Sample]:
-        opened = open_dataset(folder, config.scheme, split, masks_required=True)
-        assert opened.scheme is not None  # what masks_required asks for
-        schemes[str(folder)] = opened.scheme
-        layouts.append(opened.layout)
-        return list(opened.samples)
-
-    unsplit: list[Sample] = []
-    for folder in config.dataset:
-        splits = open_dataset(folder, config.scheme).splits
-        if {"train", "val"} <= set(splits):
-            train += samples_of(folder, "train")
-            if not config.validation:
-                validation += samples_of(folder, "val")
-        else:
-            unsplit += samples_of(folder, None)
-    for folder in config.validation:
-        splits = open_dataset(folder, config.scheme).splits
-        validation += samples_of(folder, "val" if "val" in splits else None)
-    labels.require_one_scheme(schemes)
-
-    notes = ["the layout's own train and val"] if train and not config.validation else []
-    if config.validation:
-        train += unsplit
-        notes.append(f"validation on {', '.join(map(str, config.validation))}")
-    elif unsplit:
-        parts = split_by_drive(unsplit, config.validation_share, config.seed)
-        train += parts.train
-        validation += parts.validation
-        notes.append(parts.note)
-    if not train or not validation:
-        empty = "train" if not train else "validate"
-        raise DatasetError(f"{', '.join(map(str, config.dataset))}: expected frames to {empty} on, received none.")
-    _refuse_overlap(train, validation)
-
-    source = next(iter(schemes.values()))
-    target = source if config.classes is None else labels.scheme(config.classes)
-    translation = labels.remap(source, target)
-    table = target.void_table[translation.table]
-    return Selection(
-        tuple(train),
-        tuple(validation),
-        "; ".join(notes),
-        source,
-        target,
-        table,
-        translation.lossy,
-        tuple(dict.fromkeys(layouts)),
-    )
 
 
 def count_classes(selection: Selection) -> ClassCounts:
@@ -167,13 +74,3 @@ def count_classes(selection: Selection) -> ClassCounts:
             "training masks, received void alone."
         )
     return ClassCounts(pixels, shown, void)
-
-
-def _refuse_overlap(train: Sequence[Sample], validation: Sequence[Sample]) -> None:
-    images = {sample.image_path.resolve() for sample in train}
-    both = [sample for sample in validation if sample.image_path.resolve() in images]
-    if both:
-        raise DatasetError(
-            f"{both[0].image_path}: expected a frame of one part alone, received it for training and for validation "
-            f"({len(both)} such frames). Nothing was trained.",
-        )
