@@ -1,4 +1,4 @@
-"""A confusion matrix of pixels and what follows from it. The one implementation; numpy only.
+"""A confusion matrix of pixels and what follows from it. The one implementation.
 
 Rule 1: counts are int64 and add up. The matrix of a data set is the sum of the matrices of its parts.
 Rule 2: void is decided by the truth alone; a void pixel is in no count.

@@ -1,0 +1,44 @@
+"""How good a prediction is, from counts that add up. numpy only, no files.
+
+confusion    a matrix of pixels and the usual figures of segmentation
+boundary     how well borders are met
+calibration  whether a confidence of 0.8 is right 8 times in 10
+resampling   how sure a figure is, and whether two differ
+"""
+
+from __future__ import annotations
+
+from carlaseg.metrics.boundary import BoundaryCounts, boundary_counts
+from carlaseg.metrics.calibration import Reliability, reliability
+from carlaseg.metrics.confusion import (
+    CSV_HEADER,
+    ClassScore,
+    Confusion,
+    Scores,
+    confusion_csv,
+    confusion_matrix,
+    figure,
+    most_confused,
+)
+from carlaseg.metrics.resampling import FIGURES, Comparison, Interval, bootstrap, compare, sums_of
+
+__all__ = [
+    "CSV_HEADER",
+    "FIGURES",
+    "BoundaryCounts",
+    "ClassScore",
+    "Comparison",
+    "Confusion",
+    "Interval",
+    "Reliability",
+    "Scores",
+    "bootstrap",
+    "boundary_counts",
+    "compare",
+    "confusion_csv",
+    "confusion_matrix",
+    "figure",
+    "most_confused",
+    "reliability",
+    "sums_of",
+]
