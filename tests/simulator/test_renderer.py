@@ -327,12 +327,31 @@ def test_a_camera_of_one_pixel_works(street: Renderer) -> None:
     assert draw(street, "semantic", Pose(0, 0, 1, pitch=-90), Frame(()), (1, 1))[0, 0, 2] in (1, 24)
 
 
-def test_removed_cameras_give_their_memory_back(street: Renderer) -> None:
-    def resident_mb() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
-
+def resident_mb() -> float:
+    """Memory of this process."""
     if not Path("/proc/self/statm").exists():
         pytest.skip("no /proc on this system")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def test_closed_renderers_give_their_memory_back() -> None:
+    town = made.street()
+
+    def cycle() -> None:
+        renderer = Renderer(town)
+        draw(renderer, "rgb")
+        renderer.close()
+
+    for _ in range(3):
+        cycle()
+    before = resident_mb()
+    for _ in range(6):
+        cycle()
+    # Textures alone are 8 MB a renderer.
+    assert resident_mb() - before < 12
+
+
+def test_removed_cameras_give_their_memory_back(street: Renderer) -> None:
     for _ in range(3):
         draw(street, "rgb", size=(500, 500))
     before = resident_mb()

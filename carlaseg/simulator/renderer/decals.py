@@ -16,7 +16,7 @@ from carlaseg.simulator.scene import Town, VisibleActor
 
 _LIFT_M = 0.03
 # A shadow is made again when the sun has turned this far around the actor.
-_TURN_STEP_DEG = 5
+_TURN_STEP_DEG = 10
 # Low and high beam among CARLA's light bits.
 _BEAMS = 6
 

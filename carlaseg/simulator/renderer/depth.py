@@ -8,6 +8,7 @@ the clear colour, is the sky.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _PERIOD_M, _ROW_M = 16.0, 8.0
 _TOP_PRIORITY = 100
 
 
+@lru_cache(maxsize=2)
 def _table(offset: int) -> Any:
     column = np.arange(_COLUMNS)
     rgb = np.empty((_ROWS, _COLUMNS, 3), np.uint8)

@@ -213,4 +213,7 @@ class Renderer:
             self._cameras.clear()
             self._engine.close()
             for root in (self._color, self._ids, self._sky):
+                root.getChildren().detach()
                 root.removeNode()
+            self._palette.close()
+            self._sky_texture.clearRamImage()

@@ -174,4 +174,7 @@ class Engine:
         """Gives back all buffers and what was prepared for drawing."""
         for buffer in tuple(self._buffers):
             self.remove_buffer(buffer)
+        self._host.getGsg().getPreparedObjects().releaseAll()
+        self._host.setActive(True)
+        self._engine.renderFrame()
         self._engine.removeAllWindows()

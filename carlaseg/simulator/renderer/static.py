@@ -44,6 +44,11 @@ class Palette:
             if entry.glows == "night":
                 panda.repaint(self._textures[name], paint_texture(name, night=night))
 
+    def close(self) -> None:
+        """Gives back the pixels: Panda3D's table of states may hold on to the textures themselves."""
+        for texture in (*self._textures.values(), *self.alpha_textures.values()):
+            texture.clearRamImage()
+
     def color_state(self, material: str, two_sided: bool = False) -> Any:
         """State for the coloured mesh."""
         node = core.NodePath("state")
