@@ -14,6 +14,10 @@ class VerifyConfig:
     """Folder to check."""
     deep: bool = False
     """Decode every file and compare its checksum, rather than look at its header."""
+    alignment: bool = False
+    """With --deep: also name the pairs whose mask seems to belong to another image, each with a score."""
+    repair: bool = False
+    """Move what is broken in recordings aside into .removed/ (nothing is deleted), then check."""
     scheme: str | None = None
     """Label scheme of the masks, where the dataset does not say."""
     json: bool = False

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from carlaseg import console
 from carlaseg.dataset.opening import open_dataset
+from carlaseg.dataset.repair import repair
 from carlaseg.dataset.stats import count_classes
 from carlaseg.dataset.verify import verify
-from carlaseg.errors import DatasetError
+from carlaseg.errors import ConfigError, DatasetError
 
 _MANY = 2000
 """Pictures that take some seconds; fewer need no progress line."""
@@ -27,6 +28,14 @@ class VerifySettings(Protocol):
     @property
     def deep(self) -> bool:
         """Decode every picture, compare every checksum."""
+
+    @property
+    def alignment(self) -> bool:
+        """Also look for masks that do not fit their image."""
+
+    @property
+    def repair(self) -> bool:
+        """Move aside what is broken, then check."""
 
     @property
     def scheme(self) -> str | None:
@@ -74,16 +83,26 @@ class _Watch:
 
 
 def verify_command(config: VerifySettings) -> int:
-    """Check a dataset and print the report.
+    """Check a dataset, after repairing it where that is asked for, and print the report.
 
     Returns:
         The exit code: 0 when nothing is wrong, 5 otherwise.
 
     Raises:
-        DatasetError: there is nothing to check.
+        ConfigError: `--alignment` without `--deep`, which reads the pictures it needs.
+        DatasetError: there is nothing to check or to repair.
     """
+    if config.alignment and not config.deep:
+        raise ConfigError(
+            "--alignment: expected --deep beside it (every picture is read), received a fast check.",
+            (("both", f"carlaseg verify {config.folder} --deep --alignment"),),
+        )
+    if config.repair:
+        for done in repair(config.folder, config.deep):
+            console.say("repair", done.sentence())
     with ExitStack() as stack:
-        report = verify(config.folder, config.deep, config.scheme, _Watch("check", "images", stack))
+        watch = _Watch("check", "images", stack)
+        report = verify(config.folder, config.deep, config.scheme, watch, alignment=config.alignment)
     if config.json:
         console.result(json.dumps(report.to_json(), indent=2))
     else:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from carlaseg.dataset.alignment import doubtful
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import recordings_in
 from carlaseg.dataset.opening import open_dataset, thinned
@@ -24,7 +25,7 @@ from carlaseg.dataset.pictures import Mask, read_image, read_raw_mask
 from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, line_count, read_lines, read_metadata
 from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import MaskEncoding, Sample
-from carlaseg.dataset.verify_report import Problem, VerifyReport
+from carlaseg.dataset.verify_report import Doubt, Problem, VerifyReport
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme, detect, same_meaning
 from carlaseg.labels import scheme as scheme_named
@@ -42,7 +43,12 @@ class _Item:
 
 
 def verify(
-    folder: Path, deep: bool = False, scheme: str | None = None, watch: Callable[[int, int], object] | None = None
+    folder: Path,
+    deep: bool = False,
+    scheme: str | None = None,
+    watch: Callable[[int, int], object] | None = None,
+    *,
+    alignment: bool = False,
 ) -> VerifyReport:
     """Check a dataset of any layout.
 
@@ -51,6 +57,7 @@ def verify(
         deep: decode every picture and compare every checksum.
         scheme: label scheme of the masks, where the dataset does not say.
         watch: called now and then with the images done and the images in all, for progress.
+        alignment: with `deep`, also compare the edges of each image with the borders in its mask.
 
     Raises:
         ConfigError: there is no such label scheme.
@@ -59,7 +66,7 @@ def verify(
     found: LabelScheme | None = None if scheme is None else scheme_named(scheme)
     recordings = recordings_in(folder) if folder.is_dir() else []
     work = _recordings_work(recordings, found) if recordings else _dataset_work(folder, scheme)
-    checked = _check_items(work, deep, watch)
+    checked = _check_items(work, deep, deep and alignment, watch)
     problems = work.problems + checked.problems
     # One camera has one size. Collections of pictures, and KITTI Road by its nature, have several.
     if len(checked.sizes) > 1 and checked.labelled and work.layout != "kitti-road":
@@ -77,6 +84,7 @@ def verify(
         deep=deep,
         problems=tuple(problems),
         notes=tuple(work.notes),
+        doubts=tuple(sorted(checked.doubts, key=lambda doubt: doubt.score)) if deep and alignment else None,
     )
 
 
@@ -261,28 +269,31 @@ class _Checked:
     sizes: Sizes
     masks: list[Mask]
     problems: list[Problem]
+    doubts: list[Doubt]
 
 
 class _ItemCheck(NamedTuple):
-    """What was seen of one image: its size, its mask thinned out, what is wrong."""
+    """What was seen of one image: its size, its mask thinned out, what is wrong, whether image and mask fit."""
 
     size: Size | None
     mask: Mask | None
     problems: list[Problem]
+    doubt: Doubt | None = None
 
 
-def _check_items(work: _Work, deep: bool, watch: Callable[[int, int], object] | None) -> _Checked:
-    seen = _Checked(0, 0, {}, [], [])
+def _check_items(work: _Work, deep: bool, alignment: bool, watch: Callable[[int, int], object] | None) -> _Checked:
+    seen = _Checked(0, 0, {}, [], [], [])
     # A fair sample of masks of a stream whose length nobody knows yet: each new one replaces an old one at random.
     rng = np.random.default_rng(0)
     # Decoding releases the GIL. In slices, so that a million futures never wait at once.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         while chunk := list(islice(work.items, _AT_ONCE)):
-            checks = pool.map(_check_item, chunk, repeat(work.scheme), repeat(deep))
-            for item, (size, mask, wrong) in zip(chunk, checks, strict=True):
+            checks = pool.map(_check_item, chunk, repeat(work.scheme), repeat(deep), repeat(alignment))
+            for item, (size, mask, wrong, doubt) in zip(chunk, checks, strict=True):
                 seen.frames += 1
                 seen.labelled += item.sample.mask_path is not None
                 seen.problems += wrong
+                seen.doubts += [doubt] if doubt is not None else []
                 if size is not None:
                     count, first = seen.sizes.get(size, (0, item.sample.image_path))
                     seen.sizes[size] = (count + 1, first)
@@ -297,7 +308,7 @@ def _check_items(work: _Work, deep: bool, watch: Callable[[int, int], object] | 
     return seen
 
 
-def _check_item(item: _Item, found: LabelScheme | None, deep: bool) -> _ItemCheck:
+def _check_item(item: _Item, found: LabelScheme | None, deep: bool, alignment: bool) -> _ItemCheck:
     wrong = [problem for path, promised in item.files if (problem := _check_promise(path, promised, deep)) is not None]
     sample = item.sample
     size: Size | None = None
@@ -317,7 +328,8 @@ def _check_item(item: _Item, found: LabelScheme | None, deep: bool) -> _ItemChec
         if size is not None and mask_size is not None and size != mask_size:
             detail = f"mask {mask_size[0]}x{mask_size[1]}, image {size[0]}x{size[1]}"
             wrong.append(Problem("size of a pair", sample.mask_path, detail))
-    return _ItemCheck(size, mask, wrong)
+    doubt = doubtful(sample) if alignment and not wrong and sample.mask_path is not None else None
+    return _ItemCheck(size, mask, wrong, doubt)
 
 
 def _check_mask(

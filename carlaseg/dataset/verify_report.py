@@ -19,6 +19,15 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A pair whose mask may belong to another image, with its score (see `carlaseg.dataset.alignment`)."""
+
+    image: Path
+    mask: Path
+    score: float
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     """What a check found.
 
@@ -33,6 +42,8 @@ class VerifyReport:
         deep: whether every picture was decoded.
         problems: everything that is wrong, file by file.
         notes: what is odd but harms nobody.
+        doubts: pairs that may not belong together, the worst first; None when nobody looked. A person has to look at
+            them: they are no problems, and do not make the check fail.
     """
 
     folder: Path
@@ -45,6 +56,7 @@ class VerifyReport:
     deep: bool
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...] | None = None
 
     @property
     def ok(self) -> bool:
@@ -74,6 +86,9 @@ class VerifyReport:
                 {"kind": problem.kind, "path": str(problem.path), "detail": problem.detail} for problem in self.problems
             ],
             "notes": list(self.notes),
+            "doubts": None
+            if self.doubts is None
+            else [{"image": str(doubt.image), "mask": str(doubt.mask), "score": doubt.score} for doubt in self.doubts],
         }
 
     def lines(self, most: int = 10) -> Iterator[str]:
@@ -91,5 +106,10 @@ class VerifyReport:
             yield from (f"        {problem.path}: {problem.detail}" for problem in shown)
             if count > most:
                 yield f"        ... and {count - most} more (--json lists all)"
+        if self.doubts is not None:
+            yield f"doubt   {len(self.doubts)} of {self.labelled} masks may belong to another image, the worst first"
+            yield from (f"        {doubt.score:+.3f}  {doubt.image}" for doubt in self.doubts[:most])
+            if len(self.doubts) > most:
+                yield f"        ... and {len(self.doubts) - most} more (--json lists all)"
         how = "every picture decoded, every checksum compared" if self.deep else "every mask decoded, images by header"
         yield f"{'ok' if self.ok else 'failed'}      {len(self.problems)} problems ({how})"

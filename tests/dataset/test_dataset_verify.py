@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_datasets import SCHEME, in_red, road_image, road_scene, write_pairs, write_picture, write_recording
 
+from carlaseg.config import VerifyConfig
 from carlaseg.dataset import open_dataset
 from carlaseg.dataset.commands import verify_command
 from carlaseg.dataset.headers import picture_size
@@ -149,18 +149,18 @@ def test_the_command_exits_with_5_and_its_json_is_the_report(
 ) -> None:
     folder = write_pairs(tmp_path)
     (folder / "seg_raw/000001.png").write_bytes(b"")
-    config = SimpleNamespace(folder=folder, deep=False, scheme=None, json=True)
+    config = VerifyConfig(folder=folder, json=True)
     assert verify_command(config) == 5
     printed = json.loads(capsys.readouterr().out)
     assert printed == verify(folder).to_json()
     assert printed["ok"] is False
-    config.json = False
+    config = VerifyConfig(folder=folder)
     assert verify_command(config) == 5
     assert "000001.png: expected a picture, received an empty file" in capsys.readouterr().out
 
 
 def test_the_command_exits_with_0_when_all_is_well(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify_command(SimpleNamespace(folder=recording, deep=True, scheme=None, json=False)) == 0
+    assert verify_command(VerifyConfig(folder=recording, deep=True)) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("ok      0 problems")
 
 
