@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 
 from carlaseg import models
 from carlaseg.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Trainable parameters and all parameters, by number of classes. Source: an analytic counter of the published graphs.
 PARAMETERS = {
@@ -92,3 +97,50 @@ def test_dropout_acts_in_training_alone() -> None:
     picture = np.full((1, 16, 16, 3), 90, np.uint8)
     assert np.array_equal(np.asarray(model(picture)), np.asarray(model(picture)))
     assert not np.array_equal(np.asarray(model(picture, training=True)), np.asarray(model(picture, training=True)))
+
+
+def test_it_computes_what_the_plain_way_of_writing_it_computes() -> None:
+    """Moments taken once against BatchNormalization in every layer: a step of training, running moments, inference."""
+    import keras
+
+    from carlaseg.training.losses import cross_entropy
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from plain_fc_densenet import plain_fc_densenet
+    finally:
+        sys.path.pop(0)
+    options = {"groups": 2, "layers_per_block": 2, "growth_rate": 4, "first_filters": 6, "dropout_rate": 0.0}
+    ours = models.build("fc_densenet", 3, **options)
+    plain = plain_fc_densenet(3, softmax=False, **options)
+    blocks = ["down1", "down2", "bottleneck", "up1", "up2"]
+    places = [f"{b}_{layer}" for b in blocks for layer in ("dense1", "dense2", "transition")]
+    norms = [ours.get_layer(f"{p}_norm") for p in places if f"{p}_norm" in {layer.name for layer in ours.layers}]
+    convs = ["first_conv", *(layer.name.replace("_norm", "_conv") for layer in norms), "logits"]
+    pairs = list(zip(norms, by_creation(plain, "BatchNormalization"), strict=True))
+    pairs += list(zip([ours.get_layer(name) for name in convs], by_creation(plain, "Conv2D"), strict=True))
+    transposed = [ours.get_layer(f"up{level}_transition_conv") for level in (1, 2)]
+    pairs += list(zip(transposed, by_creation(plain, "Conv2DTranspose"), strict=True))
+    for mine, peer in pairs:
+        peer.set_weights(mine.get_weights())
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 16, 24, 3)).astype(np.uint8)
+    masks = rng.integers(0, 3, (2, 16, 24)).astype(np.uint8)
+    for model in (ours, plain):
+        model.compile(optimizer=keras.optimizers.SGD(0.05), loss=cross_entropy(), run_eagerly=True, jit_compile=False)
+    losses = []
+    for model, pictures in ((ours, images), (plain, images.astype(np.float32))):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(pictures, masks)))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    for mine, peer in pairs:
+        for one, other in zip(mine.get_weights(), peer.get_weights(), strict=True):
+            assert np.abs(one - other).max() < 1e-4, mine.name
+    assert np.abs(np.asarray(ours(images)) - np.asarray(plain(images.astype(np.float32)))).max() < 1e-3
+
+
+def by_creation(model: Any, kind: str) -> list[Any]:
+    """Layers of a kind in the order they were made: Keras numbers their names."""
+    layers = [layer for layer in model.layers if type(layer).__name__ == kind]
+    return sorted(layers, key=lambda layer: int((re.findall(r"_(\d+)$", layer.name) or ["0"])[0]))
