@@ -60,7 +60,7 @@ def test_a_weights_file_makes_an_encoder_answer_like_its_twin(encoder: str, tmp_
 
 @pytest.mark.parametrize(
     ("encoder", "exact"),
-    [("resnet50", True), ("mobilenet_v2", True), ("densenet121", False)],
+    [("resnet50", True), ("mobilenet_v2", True), pytest.param("densenet121", False, marks=pytest.mark.slow)],
 )
 def test_a_dilated_encoder_sees_at_every_fourth_pixel_what_the_plain_one_sees(encoder: str, exact: bool) -> None:
     outputs = []

@@ -15,7 +15,7 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("backend_logits.py")
 # JAX compiles every operation of the others for a minute or more.
-QUICK = ("segnet", "unet")
+QUICK = ("segnet",)
 SLOW = tuple(name for name in contract.families() if name not in (*QUICK, "fc_densenet"))
 
 
