@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -28,9 +30,10 @@ from carlaseg.recording.embedded import EmbeddedSimulator
 from carlaseg.recording.estimate import bytes_text, estimate
 from carlaseg.recording.place import Place, find_place
 from carlaseg.recording.preview import Preview
-from carlaseg.recording.session import Session
+from carlaseg.recording.session import Session, import_carla
 from carlaseg.recording.stopwatch import Stopwatch
 from carlaseg.recording.streams import SensorFrame
+from carlaseg.recording.supervised import is_child, note_folder, record_in_child, stop_with_parent
 from carlaseg.recording.writer import BackgroundWriter
 
 CONTACT_SHEET_FRAMES = 12
@@ -62,6 +65,12 @@ class RecordResult:
 
 def record_command(config: RecordConfig) -> int:
     """Record, and print where it lies and what to type next."""
+    if not is_child() and os.name == "posix" and threading.current_thread() is threading.main_thread():
+        # One sentence here rather than from a child that starts for nothing.
+        import_carla()
+        return record_in_child(config)
+    if is_child():
+        stop_with_parent()
     outcome = record(config)
     if config.json:
         result(json.dumps(dataclasses.asdict(outcome), default=str))
@@ -92,6 +101,7 @@ def record(config: RecordConfig) -> RecordResult:
     with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
+        note_folder(place.folder)
         missing = place.frames_missing(config)
         if not missing:
             return _nothing_to_do(place)

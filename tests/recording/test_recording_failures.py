@@ -118,8 +118,13 @@ def test_after_kill_9_the_next_recording_clears_up_and_goes_on(
 ) -> None:
     with recording(server.port, tmp_path) as process:
         wait_for_frames(tmp_path / "drive", 5, process)
-        process.kill()
-        process.communicate()
+        # The recorder is a child of the command; the command itself only watches it.
+        (recorder,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(recorder), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 3
+        assert "SIGKILL" in said
+        assert "the same command goes on" in said
     saved = (tmp_path / "drive" / "frames.jsonl").read_bytes().count(b"\n")
     again = typed("--port", str(server.port), "--frames", str(saved + 3), "--every", "1", "--name", "drive")
     assert again.returncode == 0, again.stderr

@@ -1,0 +1,101 @@
+"""The recording in a process of its own, because the carla client may end its process.
+
+CARLA's client is native code: when the server dies while one of the TrafficManager's threads talks to it, the library
+calls `terminate`. No `finally` of ours runs then. So the command line records in a child,
+passes signals on to it, and closes the recording itself when the child was ended like that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+
+from carlaseg.config import RecordConfig, to_json
+from carlaseg.dataset.reader import is_recording, read_metadata
+from carlaseg.dataset.writer import RecordingWriter
+from carlaseg.errors import SimulatorError
+
+NOTE_VARIABLE = "CARLASEG_RECORDING_NOTE"
+"""In a child's environment: the file it writes its recording's folder into."""
+
+
+def is_child() -> bool:
+    """Whether this process is the one that records."""
+    return NOTE_VARIABLE in os.environ
+
+
+def note_folder(folder: Path) -> None:
+    """In the child: tell the parent where the recording lies. Anywhere else: nothing."""
+    if is_child():
+        Path(os.environ[NOTE_VARIABLE]).write_text(str(folder), encoding="utf-8")
+
+
+def stop_with_parent() -> None:
+    """In the child: end as by SIGTERM when the parent is gone, even by `kill -9`."""
+
+    def watch() -> None:
+        # Not sys.stdin: its lock, held by a waiting thread, aborts the interpreter at its end.
+        while os.read(0, 4096):
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="carlaseg-parent", daemon=True).start()
+
+
+def record_in_child(config: RecordConfig) -> int:
+    """Run the same command in a child; gives its exit code.
+
+    Raises:
+        SimulatorError: the client library ended the child; the recording has been closed.
+    """
+    with tempfile.TemporaryDirectory(prefix="carlaseg_") as temporary:
+        settings, note = Path(temporary) / "config.json", Path(temporary) / "folder"
+        settings.write_text(json.dumps(to_json(config)), encoding="utf-8")
+        command = [sys.executable, "-m", "carlaseg", "record", "--config", str(settings)]
+        command += ["--debug"] if "--debug" in sys.argv else []
+        package_parent = str(Path(__file__).resolve().parents[2])
+        inherited = os.environ.get("PYTHONPATH")
+        python_path = os.pathsep.join([package_parent, inherited] if inherited else [package_parent])
+        # A session of its own: a Ctrl-C on the terminal reaches it once, through us, and not twice.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            env=os.environ | {NOTE_VARIABLE: str(note), "PYTHONPATH": python_path},
+            start_new_session=True,
+        )
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            if child.poll() is None:
+                child.send_signal(number)
+
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            code = child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            if child.stdin is not None:
+                child.stdin.close()
+        if code >= 0:
+            return code
+        folder = Path(note.read_text(encoding="utf-8")) if note.exists() else None
+    raise SimulatorError(
+        f"{config.host}:{config.port}: expected the server to answer, received its end in the middle of a call, at "
+        f"which the carla client ends its process ({signal.Signals(-code).name}). {_close(folder)}."
+    )
+
+
+def _close(folder: Path | None) -> str:
+    if folder is None or not is_recording(folder):
+        return "Nothing was written"
+    metadata = read_metadata(folder)
+    writer = RecordingWriter(folder, metadata, metadata.label_scheme, (folder / "seg").is_dir(), resume=True)
+    writer.close()
+    return f"{writer.frames_written} complete frames are safe in {folder}; the same command goes on"
