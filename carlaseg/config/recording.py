@@ -101,8 +101,14 @@ class SimulateConfig:
     """Steps a second while no client has switched to synchronous mode."""
     exit_with_parent: bool = False
     """End when standard input reaches its end, as it does when the parent process dies."""
+    faults: Path | None = None
+    """TOML file of faults to make on purpose (docs/simulator-faults.md)."""
+    control_port: int | None = None
+    """Loopback port by which a test changes the plan of faults and asks what has happened; 0 finds a free one."""
 
     def __post_init__(self) -> None:
         """Refuse ports that do not exist."""
         check_range("--port", self.port, 0, 65535)
+        if self.control_port is not None:
+            check_range("--control-port", self.control_port, 0, 65535)
         check_range("--fps", self.fps, 1, 1000)

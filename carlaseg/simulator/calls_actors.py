@@ -31,11 +31,7 @@ def _record(caller: Caller, actor: Actor) -> ActorRecord:
 
 def spawned(caller: Caller, description: ActorDescription, transform: Transform, parent: int) -> Actor:
     """Return a new actor, with its stream open."""
-    simulation = caller.simulation
-    actor = simulation.world.spawn(description, pose_of(transform), parent)
-    if actor.stream_id:
-        simulation.streams.open(actor.stream_id)
-    return actor
+    return caller.simulation.spawn(description, pose_of(transform), parent)
 
 
 def spawn_actor(caller: Caller, description: ActorDescription, transform: Transform) -> ActorRecord:
@@ -57,13 +53,7 @@ def spawn_actor_with_parent(
 
 def destroy_actor(caller: Caller, actor_id: int) -> bool:
     """Take an actor out of the world."""
-    simulation = caller.simulation
-    actor = simulation.world.actors.get(actor_id)
-    if actor is None or actor is simulation.world.spectator:
-        raise SimulatorError("unable to destroy actor: not found")
-    if actor.stream_id:
-        simulation.streams.close_stream(actor.stream_id)
-    return simulation.world.destroy(actor_id)
+    return caller.simulation.destroy(actor_id)
 
 
 def get_actors_by_id(caller: Caller, actor_ids: tuple[int, ...]) -> list[ActorRecord]:

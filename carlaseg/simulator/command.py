@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 from carlaseg.config import SimulateConfig
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator.faults.calls import Life
+from carlaseg.simulator.faults.stage import await_turn, first_life, set_the_stage
 from carlaseg.simulator.scene import Town, Weather
 from carlaseg.simulator.sensors import CameraRenderer
 from carlaseg.simulator.server import HOST, RpcServer, listen
@@ -52,6 +55,7 @@ def simulate(config: SimulateConfig) -> None:
 
     Raises:
         SimulatorError: the port is in use, or there is no such town.
+        ConfigError: the plan of faults cannot be read.
     """
     logging.basicConfig(format="carlaseg simulate: %(message)s", level=logging.WARNING, stream=sys.stderr)
     towns = GeneratedTowns(config.seed)
@@ -60,28 +64,42 @@ def simulate(config: SimulateConfig) -> None:
             f"--town: expected one of {', '.join(towns.names())}, received '{config.town}'",
             next_steps=(("the first of them", f"carlaseg simulate --town {towns.names()[0]}"),),
         )
-    listener = listen(config.port)
+    # A server without a plan of faults or a control door has none of their code in its way.
+    life = None
+    if config.faults is not None or config.control_port is not None:
+        life = Life.handed_on() or first_life(config.port, config.control_port, config.faults)
+        await_turn(life)
+    listener = listen(config.port if life is None else life.port)
     port: int = listener.getsockname()[1]
     # CARLA's own server streams on the next port; clients take whatever the token says.
     streams = StreamServer(port + 1 if port < 65535 else 0)
-    try:
-        simulation = Simulation(towns, config.town, make_renderer, streams, 1.0 / config.fps)
-        server = RpcServer(listener, simulation)
-    except BaseException:
-        listener.close()
-        streams.close()
-        raise
-    before = {number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
-    if config.exit_with_parent:
-        _stop_at_end_of_input(server)
-    print(f"carlaseg simulate: listening on {HOST}:{server.port}, town {config.town}, seed {config.seed}", flush=True)
-    try:
+    parts = (towns, config.town, make_renderer)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(streams.close)
+        control = ""
+        try:
+            if life is None:
+                simulation = Simulation(*parts, streams, 1.0 / config.fps)
+                server = RpcServer(listener, simulation)
+            else:
+                stage = set_the_stage(listener, streams, life, parts, 1.0 / config.fps)
+                cleanup.callback(stage.streams.close)
+                simulation, server = stage.simulation, stage.server
+                control = "" if stage.control_port is None else f", control door {stage.control_port}"
+        except BaseException:
+            listener.close()
+            raise
+        cleanup.callback(simulation.close)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, lambda *_: server.stop())
+            cleanup.callback(signal.signal, number, before)
+        if config.exit_with_parent:
+            _stop_at_end_of_input(server)
+        print(
+            f"carlaseg simulate: listening on {HOST}:{server.port}, town {config.town}, seed {config.seed}{control}",
+            flush=True,
+        )
         server.serve()
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
-        streams.close()
-        simulation.close()
 
 
 def simulate_command(config: SimulateConfig) -> int:

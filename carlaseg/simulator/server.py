@@ -12,12 +12,14 @@ import logging
 import selectors
 import socket
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
+from typing import Protocol
 
 from carlaseg.errors import ProtocolError, SimulatorError
 from carlaseg.simulator.rpc_methods import answer
 from carlaseg.simulator.simulation import Simulation
-from carlaseg.wire.rpc import RequestParser
+from carlaseg.wire.rpc import Request, RequestParser
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +34,47 @@ _SHARE_FOR_CALLS = 0.2
 """Part of a slow free run's time that is kept for calls."""
 
 
-class _Connection:
-    """A client's RPC connection."""
+Answer = Callable[[Simulation, Request, int], bytes | None]
+"""How a request of a connection becomes a reply; `rpc_methods.answer`, or something in front of it."""
 
-    def __init__(self, connection: socket.socket, number: int) -> None:
+
+class Conversation(Protocol):
+    """What is said on one connection."""
+
+    def hear(self, chunk: bytes) -> Iterable[bytes]:
+        """Take the next bytes and return what to send back.
+
+        Raises:
+            ProtocolError: the bytes make no sense; the connection is then closed.
+        """
+        ...
+
+
+class _RpcConversation:
+    """Requests and their replies."""
+
+    def __init__(self, simulation: Simulation, respond: Answer, number: int) -> None:
+        self._simulation = simulation
+        self._respond = respond
+        self._number = number
+        self._parser = RequestParser()
+
+    def hear(self, chunk: bytes) -> Iterator[bytes]:
+        self._parser.feed(chunk)
+        while (request := self._parser.next_request()) is not None:
+            reply = self._respond(self._simulation, request, self._number)
+            if reply is not None:
+                yield reply
+
+
+class _Connection:
+    """A connection with what is said on it and what the other side has not read yet."""
+
+    def __init__(self, connection: socket.socket, number: int, conversation: Conversation) -> None:
         self.socket = connection
         self.number = number
         self.peer = "{}:{}".format(*connection.getpeername()[:2])
-        self.parser = RequestParser()
+        self.conversation = conversation
         self.unread: list[memoryview] = []
 
     def send(self, reply: bytes) -> None:
@@ -85,17 +120,33 @@ def listen(port: int) -> socket.socket:
 
 
 class RpcServer:
-    """Serves one simulation until told to stop."""
+    """Serves one simulation until told to stop.
 
-    def __init__(self, listener: socket.socket, simulation: Simulation) -> None:
+    Args:
+        listener: of the RPC port; closed with the server.
+        simulation: what is served.
+        respond: answers requests.
+        doors: further listening sockets, each with what makes the conversation of a connection to it.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        simulation: Simulation,
+        respond: Answer = answer,
+        doors: Sequence[tuple[socket.socket, Callable[[], Conversation]]] = (),
+    ) -> None:
         self._listener = listener
         self._simulation = simulation
+        self._respond = respond
+        self._doors = dict(doors)
         self._selector = selectors.DefaultSelector()
         self._stop_receiver, self._stop_sender = socket.socketpair()
         self._stop_sender.setblocking(False)
         self._numbers = count(1)
         self._stopping = False
-        self._selector.register(listener, selectors.EVENT_READ)
+        for one in (listener, *self._doors):
+            self._selector.register(one, selectors.EVENT_READ)
         self._selector.register(self._stop_receiver, selectors.EVENT_READ)
 
     @property
@@ -142,19 +193,26 @@ class RpcServer:
 
     def _serve_calls(self, timeout_s: float | None) -> None:
         for key, events in self._selector.select(timeout_s):
-            if key.fileobj is self._listener:
-                self._accept()
-            elif key.fileobj is self._stop_receiver:
+            if key.fileobj is self._stop_receiver:
                 self._stopping = True
-            else:
+            elif isinstance(key.data, _Connection):
                 self._attend(key.data, events)
+            else:
+                assert isinstance(key.fileobj, socket.socket)  # nothing else is registered
+                self._accept(key.fileobj)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        number = next(self._numbers)
+        conversation: Conversation = (
+            self._doors[listener]()
+            if listener in self._doors
+            else _RpcConversation(self._simulation, self._respond, number)
+        )
         try:
-            accepted, _ = self._listener.accept()
+            accepted, _ = listener.accept()
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = _Connection(accepted, next(self._numbers))
+            connection = _Connection(accepted, number, conversation)
         except OSError:
             return  # gone again before it was accepted
         if len(self._selector.get_map()) >= MAX_CONNECTIONS:
@@ -171,11 +229,8 @@ class RpcServer:
                 if not chunk:
                     self._drop(connection)
                     return
-                connection.parser.feed(chunk)
-                while (request := connection.parser.next_request()) is not None:
-                    reply = answer(self._simulation, request, connection.number)
-                    if reply is not None:
-                        connection.send(reply)
+                for reply in connection.conversation.hear(chunk):
+                    connection.send(reply)
             self._mind_backlog(connection)
         except BlockingIOError:
             return
@@ -204,6 +259,7 @@ class RpcServer:
             if isinstance(key.data, _Connection):
                 key.data.socket.close()
         self._selector.close()
-        self._listener.close()
+        for listener in (self._listener, *self._doors):
+            listener.close()
         self._stop_receiver.close()
         self._stop_sender.close()

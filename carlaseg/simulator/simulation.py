@@ -1,7 +1,8 @@
 """One running simulation: world, sensors and renderer, and the order of things in a tick.
 
-Sockets are someone else's: messages leave through a `StreamOutlet`. One thread calls everything here. Where faults are
-to be made on purpose, these are the doors: `tick`, the outlet, and `RpcMethods.answer`.
+Sockets are someone else's: messages leave through a `StreamOutlet`. One thread calls everything here. Faults on purpose
+(`carlaseg.simulator.faults`) come in by overriding `spawn`, `destroy`, `load_episode` and `tick`, by an outlet of their
+own, and in front of `rpc_methods.answer`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator.actors import Actor
 from carlaseg.simulator.navigation_mesh import build_navigation_mesh, navigation_file_name
-from carlaseg.simulator.scene import Town, Weather
+from carlaseg.simulator.scene import Pose, Town, Weather
 from carlaseg.simulator.sensors import CameraRenderer, SensorSuite
 from carlaseg.simulator.world import World
 from carlaseg.wire.stream import WORLD_STREAM_ID, Buffer
-from carlaseg.wire.values import EpisodeSettings, TrafficManagerAddress
+from carlaseg.wire.values import ActorDescription, EpisodeSettings, TrafficManagerAddress
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class StreamOutlet(Protocol):
     def publish(self, stream_id: int, parts: Sequence[Buffer], may_wait: bool) -> None: ...  # noqa: D102
     def open(self, stream_id: int) -> None: ...  # noqa: D102
     def close_stream(self, stream_id: int) -> None: ...  # noqa: D102
+    def hang_up(self, stream_id: int) -> None: ...  # noqa: D102
     def expect_subscriber(self, stream_id: int) -> None: ...  # noqa: D102
     def await_expected(self, timeout_s: float) -> None: ...  # noqa: D102
     def stop_waiting(self) -> None: ...  # noqa: D102
@@ -121,12 +124,35 @@ class Simulation:
             self.streams.await_expected(SUBSCRIPTION_WAIT_S)
         self.world.step(self.delta_s)
         streams, may_wait = self.streams, self.settings.synchronous_mode
-        if streams.has_subscriber(WORLD_STREAM_ID):
-            message = self.world.state_message(time.monotonic() - self._started_s)
-            streams.publish(WORLD_STREAM_ID, (message,), may_wait)
+        self._publish_state(may_wait)
         for stream_id, parts in self.sensors.measure(streams.has_subscriber, not self.settings.no_rendering_mode):
             streams.publish(stream_id, parts, may_wait)
         return self.world.frame
+
+    def _publish_state(self, may_wait: bool) -> None:
+        if self.streams.has_subscriber(WORLD_STREAM_ID):
+            message = self.world.state_message(time.monotonic() - self._started_s)
+            self.streams.publish(WORLD_STREAM_ID, (message,), may_wait)
+
+    def spawn(self, description: ActorDescription, pose: Pose, parent_id: int = 0) -> Actor:
+        """Return a new actor, with its stream open; see `World.spawn`."""
+        actor = self.world.spawn(description, pose, parent_id)
+        if actor.stream_id:
+            self.streams.open(actor.stream_id)
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        """Take an actor out of the world and close its stream.
+
+        Raises:
+            SimulatorError: there is no such actor, or it is the spectator.
+        """
+        actor = self.world.actors.get(actor_id)
+        if actor is None or actor is self.world.spectator:
+            raise SimulatorError("unable to destroy actor: not found")
+        if actor.stream_id:
+            self.streams.close_stream(actor.stream_id)
+        return self.world.destroy(actor_id)
 
     def apply_settings(self, settings: EpisodeSettings) -> None:
         """Put settings in force.

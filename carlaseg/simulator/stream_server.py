@@ -112,12 +112,16 @@ class _Subscriber:
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """End the connection and its thread; safe to call from any thread but its own."""
+    def hang_up(self) -> None:
+        """End the connection; the accepting thread sees its end and clears it away."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._shut_down()
+
+    def close(self) -> None:
+        """End the connection and its thread; safe to call from any thread but its own."""
+        self.hang_up()
         self._thread.join(5.0)
         self.connection.close()
 
@@ -180,6 +184,11 @@ class StreamServer:
         """Send a message to everyone who listens to a stream; the parts must not change afterwards."""
         for subscriber in tuple(self._subscribers.get(stream_id, ())):
             subscriber.offer(parts, lambda: may_wait and not self._stopping)
+
+    def hang_up(self, stream_id: int) -> None:
+        """Cut off everyone who listens to a stream; CARLA's client connects again at once."""
+        for subscriber in tuple(self._subscribers.get(stream_id, ())):
+            subscriber.hang_up()
 
     def stop_waiting(self) -> None:
         """Let nobody be waited for any more; only sets a flag, so that a signal handler may call it."""

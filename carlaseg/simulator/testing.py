@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from queue import Empty, Queue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from carlaseg.errors import SimulatorError
 
-_READY = re.compile(r"carlaseg simulate: listening on ([0-9.]+):(\d+), town (\S+), seed (-?\d+)$")
+_READY = re.compile(
+    r"carlaseg simulate: listening on ([0-9.]+):(\d+), town (\S+), seed (-?\d+)(?:, control door (\d+))?$"
+)
 STOP_S = 10.0
 
 
@@ -22,6 +28,82 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+
+@dataclass
+class FaultySimulator:
+    """A running simulator with a control door (`docs/simulator-faults.md`).
+
+    Attributes:
+        host: where a CARLA client finds it.
+        port: where a CARLA client finds it; the same after a restart.
+        control_port: of its control door; the same after a restart.
+        process: it; the same process after a restart, another program in it.
+    """
+
+    host: str
+    port: int
+    control_port: int
+    process: subprocess.Popen[str]
+
+    def put(self, plan: str) -> None:
+        """Put a plan of faults (TOML text) in force; "" for none."""
+        self._ask({"do": "plan", "text": plan})
+
+    def report(self) -> dict[str, Any]:
+        """Return what has struck ("ticks", "struck", "log") and what the world holds ("actors", "settings", ...)."""
+        return self._ask({"do": "report"})
+
+    def die(self, restart_after_s: float | None = None) -> None:
+        """Let it die at once, as if killed; with a time it comes back after so long."""
+        with contextlib.suppress(SimulatorError, OSError):  # the dead do not answer
+            self._ask({"do": "die", "restart_after_s": restart_after_s})
+
+    def await_return(self, timeout_s: float = 60.0) -> None:
+        """Wait until it listens (again).
+
+        Raises:
+            SimulatorError: it does not.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(SimulatorError, OSError):
+                self.report()
+                return
+            if time.monotonic() > deadline_s or self.process.poll() is not None:
+                raise SimulatorError(f"embedded simulator: expected it to listen again within {timeout_s:g} s")
+            time.sleep(0.05)
+
+    def _ask(self, wish: dict[str, Any]) -> dict[str, Any]:
+        with socket.create_connection((self.host, self.control_port), timeout=60.0) as door:
+            door.sendall(json.dumps(wish).encode() + b"\n")
+            with door.makefile("rb") as answers:
+                line = answers.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"ok": False, "error": "control door: no answer"}
+        if not answer.pop("ok"):
+            raise SimulatorError(answer["error"])
+        return answer
+
+
+@contextlib.contextmanager
+def faulty_simulator(
+    plan: str = "", town: str = "carlaseg_grid", seed: int = 0, start_timeout_s: float = 120.0
+) -> Iterator[FaultySimulator]:
+    """Run the embedded simulator with a plan of faults (TOML text) and a control door.
+
+    Raises:
+        SimulatorError: it ended, or said nothing, before it was ready; or the plan is none.
+    """
+    program = (
+        "from carlaseg.config import SimulateConfig; from carlaseg.simulator.command import simulate; "
+        f"simulate(SimulateConfig(port=0, town={town!r}, seed={seed!r}, exit_with_parent=True, control_port=0))"
+    )
+    with _process([sys.executable, "-c", program]) as process:
+        ready = _ready_line(process, start_timeout_s)
+        simulator = FaultySimulator(ready[1], int(ready[2]), int(ready[5]), process)
+        if plan:
+            simulator.put(plan)
+        yield simulator
 
 
 @contextlib.contextmanager
@@ -54,9 +136,16 @@ def served_by(command: list[str], start_timeout_s: float = 120.0) -> Iterator[Ad
     Raises:
         SimulatorError: it ended, or said nothing, before it was ready.
     """
+    with _process(command) as process:
+        ready = _ready_line(process, start_timeout_s)
+        yield Address(ready[1], int(ready[2]))
+
+
+@contextlib.contextmanager
+def _process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        yield _address(process, start_timeout_s)
+        yield process
     finally:
         assert process.stdin is not None  # both are pipes
         assert process.stdout is not None
@@ -69,7 +158,7 @@ def served_by(command: list[str], start_timeout_s: float = 120.0) -> Iterator[Ad
         process.stdout.close()
 
 
-def _address(process: subprocess.Popen[str], timeout_s: float) -> Address:
+def _ready_line(process: subprocess.Popen[str], timeout_s: float) -> re.Match[str]:
     lines: Queue[str] = Queue()
     output = process.stdout
     assert output is not None  # a pipe
@@ -81,4 +170,4 @@ def _address(process: subprocess.Popen[str], timeout_s: float) -> Address:
     ready = _READY.match(line.strip())
     if ready is None:
         raise SimulatorError(f"embedded simulator: expected its ready line, received {line.strip()!r}")
-    return Address(ready[1], int(ready[2]))
+    return ready

@@ -13,6 +13,8 @@ import msgpack
 import numpy as np
 
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator.faults.calls import Life
+from carlaseg.simulator.faults.stage import set_the_stage
 from carlaseg.simulator.scene import CameraSpec, LevelBox, Pose, Town, TrafficLightSite
 from carlaseg.simulator.server import RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
@@ -218,8 +220,11 @@ def set_synchronous(client: RawClient, on=True):
 
 
 @contextlib.contextmanager
-def served() -> Iterator[Served]:
-    """A server of the street on free ports; after the block its thread has ended and its ports are free."""
+def served(plan: str | None = None) -> Iterator[Served]:
+    """A server of the street on free ports; after the block its thread has ended and its ports are free.
+
+    With a plan of faults (TOML text) it misbehaves.
+    """
     painters = []
 
     def painter(town, weather):
@@ -227,8 +232,13 @@ def served() -> Iterator[Served]:
         return painters[-1]
 
     streams = StreamServer(0)
-    simulation = Simulation(Streets(), "street", painter, streams)
-    server = RpcServer(listen(0), simulation)
+    faulty = None
+    if plan is None:
+        simulation = Simulation(Streets(), "street", painter, streams)
+        server = RpcServer(listen(0), simulation)
+    else:
+        faulty = set_the_stage(listen(0), streams, Life(0, None, plan), (Streets(), "street", painter), 0.05)
+        simulation, server = faulty.simulation, faulty.server
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
@@ -236,6 +246,8 @@ def served() -> Iterator[Served]:
     finally:
         server.stop()
         thread.join(10)
+        if faulty is not None:
+            faulty.streams.close()
         streams.close()
         simulation.close()
         assert not thread.is_alive()
