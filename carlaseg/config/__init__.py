@@ -5,7 +5,8 @@ winning. The effective configuration is written into every recording, run and ou
 `--config`. The command line makes its flags from these dataclasses; a field's docstring is its help text.
 """
 
-from carlaseg.config.dataset import StatsConfig, VerifyConfig
+from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig
+from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.recording import RecordConfig, SimulateConfig
@@ -13,8 +14,10 @@ from carlaseg.config.training import ModelsConfig, TrainConfig
 from carlaseg.config.values import Size, check_range, from_mapping, load, nearest, to_json
 
 __all__ = [
+    "ConvertConfig",
     "DemoConfig",
     "DoctorConfig",
+    "ExportConfig",
     "InferConfig",
     "ModelsConfig",
     "RecordConfig",
