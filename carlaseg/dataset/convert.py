@@ -87,7 +87,24 @@ def convert_command(config: ConvertSettings) -> int:
     console.say("data", f"{source.folder}: {source.layout}, {len(source.samples)} masks of {source.scheme.title}")
     for note in notes:
         console.say("note", note)
-    settings = {
+    scheme = labels.scheme(_OWN_SCHEME.get(config.to) or config.classes or source.scheme.name)
+
+    def card() -> None:
+        write_card(config.output, config.to, TARGETS[config.to], source, scheme, notes)
+
+    with ExitStack() as stack:
+        stop = stack.enter_context(console.stop_on_signal("the images being written"))
+        watch = _Watch(stack)
+        outcome = convert(export, config.output, settings_of(config, source), watch, stop, card)
+    if config.to == "huggingface" and not outcome.complete_before:
+        console.say("note", LICENCE_NOTE)
+    _print(config, source, outcome, notes)
+    return 0
+
+
+def settings_of(config: ConvertSettings, source: Source) -> dict[str, object]:
+    """All that decides what a conversion writes, as JSON values: a folder begun with other ones is not gone on with."""
+    return {
         "input": str(config.input.resolve()),
         "to": config.to,
         "scheme": source.scheme.name,
@@ -100,19 +117,6 @@ def convert_command(config: ConvertSettings) -> int:
         "images": len(source.samples),
         "list of images": source.fingerprint(),
     }
-    scheme = labels.scheme(_OWN_SCHEME.get(config.to) or config.classes or source.scheme.name)
-
-    def card() -> None:
-        write_card(config.output, config.to, TARGETS[config.to], source, scheme, notes)
-
-    with ExitStack() as stack:
-        stop = stack.enter_context(console.stop_on_signal("the images being written"))
-        watch = _Watch(stack)
-        outcome = convert(export, config.output, settings, watch, stop, card)
-    if config.to == "huggingface" and not outcome.complete_before:
-        console.say("note", LICENCE_NOTE)
-    _print(config, source, outcome, notes)
-    return 0
 
 
 class _Watch:

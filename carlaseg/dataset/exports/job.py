@@ -86,6 +86,8 @@ def convert(
     again = (("go on", "the same command again"),)
     try:
         if _take_folder(output, settings):
+            # Killed between the two last steps of `convert`, a run leaves its journal behind.
+            (output / JOURNAL_FILE).unlink(missing_ok=True)
             return Outcome(total, 0, True)
         begun = _whole_rows(output / JOURNAL_FILE)
         done = already = sum(export.images_in(unit) for unit in export.units[:begun])
