@@ -53,14 +53,14 @@ class Progress:
 
     Args:
         label: first word of the line.
-        total: how many units make the whole job.
+        total: how many units make the whole job; None when nobody knows (a camera), and nothing is said of the end.
         unit: what is counted, in the plural ("frames").
         start: units already done before this process (a resumed job); they do not count for the rate.
     """
 
-    def __init__(self, label: str, total: int, unit: str, start: int = 0) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, start: int = 0) -> None:
         self._label = label
-        self._total = max(1, total)
+        self._total = None if total is None else max(1, total)
         self._unit = unit
         self._start = start
         self._done = start
@@ -117,7 +117,7 @@ class Progress:
                 self._bar.update(self._task, completed=self._done, line=self._line())
                 return
             now_s = time.monotonic()
-            lines_due = self._done * PLAIN_LINES // self._total
+            lines_due = self._plain_lines if self._total is None else self._done * PLAIN_LINES // self._total
             if now_s >= self._next_plain_s or lines_due > self._plain_lines:
                 self._next_plain_s = now_s + PLAIN_LINE_EVERY_S
                 self._plain_lines = lines_due
@@ -133,11 +133,14 @@ class Progress:
 
     def _line(self) -> str:
         rate = self.rate
-        left = duration((self._total - self._done) / rate) if rate > 0 else "?"
+        gone, of, left = duration(self.elapsed_s), "", ""
+        if self._total is not None:
+            of = f"/{self._total}"
+            left = f", {duration((self._total - self._done) / rate) if rate > 0 else '?'} left"
         parts = [
-            f"{self._done}/{self._total} {self._unit}",
+            f"{self._done}{of} {self._unit}",
             f"{rate:.1f}/s" if rate >= 0.1 else f"{rate:.3f}/s",
-            f"{duration(self.elapsed_s)} gone, {left} left",
+            f"{gone} gone{left}",
         ]
         parts += [f"{key} {value}" for key, value in self._details.items()]
         return "  ".join(parts)

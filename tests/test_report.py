@@ -91,26 +91,26 @@ def write_run(folder: Path, dataset: Path, epochs: int = 3) -> Path:
 def write_results(folder: Path, run: Path, data: Path) -> Path:
     """A results folder as inference writes it, from a network that is right but for the car."""
     from carlaseg import labels
-    from carlaseg.checkpoint import RunFolder
     from carlaseg.config import InferConfig, to_json
     from carlaseg.dataset import open_dataset
-    from carlaseg.inference.infer import write_scores
     from carlaseg.inference.panels import Legend
+    from carlaseg.inference.quality import Prediction
     from carlaseg.inference.results import ResultsWriter, claim, write_json
+    from carlaseg.inference.scores import write_scores
     from carlaseg.pipeline import for_inference
 
     scheme = labels.scheme(SCHEME)
     dataset = open_dataset(data, SCHEME)
-    config = InferConfig(run=run, input=data, scheme=SCHEME)
+    config = InferConfig(run=run, input=(str(data),), scheme=SCHEME)
     claim(folder, overwrite=False)
     write_json(folder / "config.json", to_json(config))
-    with ResultsWriter(folder, Legend(scheme.names, scheme.palette), panels=True) as writer:
+    with ResultsWriter(folder, Legend(scheme.names, scheme.palette)) as writer:
         for batch in for_inference(dataset.samples, SIZE, 2, scheme.void_table):
             for frame in batch.frames:
                 assert frame.truth is not None
-                writer.add(frame, np.where(frame.truth == 14, 1, frame.truth).astype(np.uint8))
-    opened = RunFolder(run)
-    write_scores(folder, writer, opened, opened.model_card(), config, dataset, complete=True)
+                ids = np.where(frame.truth == 14, 1, frame.truth).astype(np.uint8)
+                writer.add(frame, Prediction(ids), frozenset({"ids", "colours", "panels"}))
+    write_scores(folder, writer.confusion, writer.lines, scheme.names, "tiny", {"complete": True})
     return folder
 
 

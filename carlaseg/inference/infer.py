@@ -1,4 +1,4 @@
-"""`carlaseg infer`: a run and a folder of images in; ids, colours, panels and, with truth, scores out.
+"""`carlaseg infer`: a network and images in; ids, colours, panels, videos and, with truth, scores out.
 
 One flat story. Reading, the network and writing overlap: threads decode ahead and encode behind, the network runs in
 the main thread, and memory is bounded by a few frames on each side.
@@ -9,32 +9,36 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg import labels
-from carlaseg.backend import prepare_backend
-from carlaseg.checkpoint import ModelCard, RunFolder, load_model
 from carlaseg.config import InferConfig, to_json
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
-from carlaseg.dataset import Dataset, open_dataset
-from carlaseg.errors import CarlasegError, ConfigError, DatasetError, Interrupted
-from carlaseg.inference.confusion import draw_confusion
-from carlaseg.inference.panels import Legend
-from carlaseg.inference.predictor import KerasPredictor
-from carlaseg.inference.results import ResultsWriter, claim, refuse_taken, write_json, write_text
-from carlaseg.metrics import Scores, confusion_csv, most_confused
-from carlaseg.pipeline import for_inference
+from carlaseg.errors import CarlasegError, DatasetError, Interrupted
+from carlaseg.inference.films import Film
+from carlaseg.inference.inputs import Source, name_of_inputs, open_inputs
+from carlaseg.inference.network import Network, find_network
+from carlaseg.inference.quality import Segmenter
+from carlaseg.inference.results import ResultsWriter, claim, refuse_taken, write_json
+from carlaseg.inference.resume import done_of, earlier_lines, keep, recounted
+from carlaseg.inference.scores import write_scores
+from carlaseg.inference.truth import truth_table
+from carlaseg.metrics import Scores
+from carlaseg.pipeline import InferenceBatch, for_inference, for_stream
 
-LISTED = 12
-"""Best and worst images that metrics.json lists."""
 PRINTED_CLASSES = 12
 DAMAGED_PRINTED = 5
 EXIT_DAMAGED = DatasetError.exit_code
+WRITTEN_OF_PICTURES = frozenset({"ids", "colours", "panels"})
+WRITTEN_OF_FILMS = frozenset({"video"})
+PICTURES_RATE_HZ = 10.0
+"""Of a video that is made of pictures because --write asks for one."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class InferResult:
     Attributes:
         folder: the results folder.
         images: how many were segmented.
+        kept: how many an earlier, unfinished inference had done already.
         damaged: file and reason of those that could not be, and of masks that could not be read.
+        films: videos that were written.
         scores: with truth, its scores.
         seconds: from the first image to the last file.
         load_s: seconds to load and compile the network.
@@ -55,7 +61,9 @@ class InferResult:
 
     folder: Path
     images: int
+    kept: int
     damaged: tuple[tuple[str, str], ...]
+    films: tuple[Path, ...]
     scores: Scores | None
     seconds: float
     load_s: float
@@ -74,7 +82,9 @@ class InferResult:
             "format": 1,
             "folder": str(self.folder),
             "images": self.images,
+            "kept": self.kept,
             "damaged": [{"file": file, "reason": reason} for file, reason in self.damaged],
+            "videos": [str(path) for path in self.films],
             "images_per_s": round(self.images_per_s, 3),
             "seconds": {
                 "all": round(self.seconds, 3),
@@ -87,87 +97,200 @@ class InferResult:
         }
 
 
+@dataclass
+class _Count:
+    """What has been done so far."""
+
+    images: int = 0
+    load_s: float = 0.0
+    read_s: float = 0.0
+    network_s: float = 0.0
+    began_s: float = 0.0
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One source, and what is to be done with it."""
+
+    source: Source
+    table: NDArray[np.uint8] | None
+    write: frozenset[str]
+    done: tuple[dict[str, Any], ...]
+
+    @property
+    def finished(self) -> frozenset[str]:
+        return frozenset(str(line["name"]) for line in self.done)
+
+
 def infer(config: InferConfig) -> InferResult:
-    """Segment a folder of images.
+    """Segment images, videos, a camera or what a CARLA server shows.
 
     Raises:
-        CheckpointError: no such run, or its weights cannot be used.
-        DatasetError: the input is not a dataset, or its truth cannot be compared with the network's classes.
+        CheckpointError: no such network, or it cannot be used.
+        DatasetError: an input is not there, or its truth cannot be compared with the network's classes.
         ConfigError: the results folder exists.
+        SimulatorError: no CARLA server where one was named, or it went silent.
         Interrupted: Ctrl-C; what was predicted is on disk.
     """
-    run = RunFolder.find(config.run, config.runs)
-    card = run.model_card()
-    size = tuple(config.size or card.size)
-    say("model", _model_line(run, card, config, (size[0], size[1])))
+    network = find_network(config)
+    size = tuple(config.size or network.size)
+    sees = f"sees tiles of {config.tiles}" if config.tiles else f"sees {size[0]}x{size[1]}"
+    say("model", f"{network.what}, {sees}")
+    with ExitStack() as closing:
+        sources = open_inputs(config, (size[0], size[1]), closing)
+        tables = [truth_table(source, network) for source in sources]
+        folder = config.output / (config.name or f"{network.name}_{name_of_inputs(config)}")
+        earlier = earlier_lines(folder, config, network.path) if config.resume else {}
+        if not config.resume:
+            refuse_taken(folder, config.overwrite)
+        parts = []
+        for source, table in zip(sources, tables, strict=True):
+            films = isinstance(source, Film)
+            write = frozenset(config.write) or (WRITTEN_OF_FILMS if films else WRITTEN_OF_PICTURES)
+            done = done_of(source, earlier, folder, write) if config.resume else []
+            parts.append(_Part(source, table, write, tuple(done)))
+        return _infer(config, network, (size[0], size[1]), folder, parts)
 
-    data = open_dataset(config.input, config.scheme, config.split)
-    table = _truth_table(data, card)
-    name = config.name or f"{run.name}_{_input_name(config)}"
-    folder = config.output / name
-    refuse_taken(folder, config.overwrite)
 
+def _infer(
+    config: InferConfig, network: Network, size: tuple[int, int], folder: Path, parts: list[_Part]
+) -> InferResult:
+    count = _Count()
     began_s = time.perf_counter()
     try:
-        prepare_backend()
-        predict = KerasPredictor(load_model(run, config.checkpoint))
+        runtime = network.load()
     except KeyboardInterrupt:
         raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
-    load_s = time.perf_counter() - began_s
-    # Only now: a run that cannot be loaded must not cost anybody the results of an earlier one.
-    claim(folder, config.overwrite)
-    write_json(folder / "config.json", to_json(config) | {"run": str(run.path)})
+    segment = Segmenter(runtime, config, frozenset().union(*(part.write for part in parts)))
+    count.load_s = time.perf_counter() - began_s
+    kept = [line for part in parts for line in part.done]
+    kept_confusion = np.zeros((network.num_classes, network.num_classes), np.int64)
+    if config.resume:
+        say("resume", f"{len(kept)} images are done already in {folder}")
+        for part in parts:
+            kept_confusion += recounted(folder, part.source, part.done, part.table, network.num_classes)
+        keep(folder, kept)
+    else:
+        # Only now: a network that cannot be loaded must not cost anybody the results of an earlier one.
+        claim(folder, config.overwrite)
+    _write_facts(folder, config, network)
     say("out", str(folder.absolute()))
-    legend = Legend(card.class_names, _palette(card))
-    batches = for_inference(data.samples, (size[0], size[1]), config.batch_size, table)
-    damaged: list[tuple[str, str]] = []
-    done = 0
-    read_s = network_s = 0.0
+    total = _total(parts)
     with stop_on_signal("the images in work") as stop:
         # The first batch compiles the network; the clock starts with what comes after, as it does for a large folder.
-        began_s = time.perf_counter()
+        count.began_s = time.perf_counter()
         with (
-            Progress("infer", len(data.samples), "images") as progress,
-            ResultsWriter(folder, legend, config.panels) as writer,
+            Progress("infer", total, "images", start=len(kept)) as progress,
+            ResultsWriter(folder, network.legend, kept, kept_confusion) as writer,
         ):
-            try:
-                for batch in batches:
-                    for frame in (*batch.damaged, *batch.frames):
-                        read_s += frame.read_s
-                        if frame.problem is not None:
-                            damaged.append((str(frame.sample.image_path), frame.problem.message))
-                            if len(damaged) <= DAMAGED_PRINTED:
-                                progress.note(f"skipped {frame.problem.message}")
-                    if batch.frames:
-                        shape = _shape_of(batch.frames[0].image)
-                        if done == 0:
-                            warm_s = predict.warm(batch.images.shape, shape)
-                            load_s += warm_s
-                            began_s += warm_s
-                        before_s = time.perf_counter()
-                        ids = predict(batch.images, shape)
-                        network_s += time.perf_counter() - before_s
-                        for frame, prediction in zip(batch.frames, ids, strict=True):
-                            writer.add(frame, prediction)
-                    done += len(batch.frames)
-                    progress.advance(len(batch.frames) + len(batch.damaged))
-                    if stop.requested:
-                        break
-            finally:
-                batches.close()
-        seconds = time.perf_counter() - began_s
-        scores = write_scores(folder, writer, run, card, config, data, complete=not stop.requested)
-        outcome = InferResult(folder, done, tuple(damaged), scores, seconds, load_s, read_s, network_s, writer.write_s)
+            for part in parts:
+                _infer_part(part, segment, config, size, writer, count, progress, stop)
+                if stop.requested:
+                    break
+        seconds = time.perf_counter() - count.began_s
+        live = all(isinstance(part.source, Film) and part.source.live for part in parts)
+        # A camera has no end of its own: stopping it is how one finishes.
+        complete = not stop.requested or live
+        scores = write_scores(
+            folder,
+            writer.confusion,
+            writer.lines,
+            network.class_names,
+            f"{network.name} on {', '.join(config.input)}",
+            {
+                "run": str(network.path),
+                "weights": config.checkpoint,
+                "input": list(config.input),
+                "truth_scheme": next((p.source.scheme.name for p in parts if p.source.scheme), None),
+                "scheme": network.scheme,
+                "complete": complete,
+            },
+        )
+        outcome = InferResult(
+            folder,
+            count.images,
+            len(kept),
+            tuple(count.damaged),
+            tuple(writer.films),
+            scores,
+            seconds,
+            count.load_s,
+            count.read_s,
+            count.network_s,
+            writer.write_s,
+        )
         write_json(folder / "summary.json", outcome.to_json())
-        if stop.requested:
-            raise _interrupted(stop, outcome, len(data.samples))
-    if done == 0:
+        if not complete:
+            raise _interrupted(stop, outcome, total, live_too=any(_is_live(part) for part in parts))
+    if outcome.images + outcome.kept == 0:
+        first = f"; the first: {count.damaged[0][1]}" if count.damaged else ""
         raise DatasetError(
-            f"{config.input}: expected at least one image that can be read, received {len(damaged)} damaged ones; "
-            f"the first: {damaged[0][1]}",
-            (("all of them", f"carlaseg verify {config.input} --deep"),),
+            f"{', '.join(config.input)}: expected at least one image that can be read, "
+            f"received {len(count.damaged)} damaged ones{first}",
         )
     return outcome
+
+
+def _infer_part(
+    part: _Part,
+    segment: Segmenter,
+    config: InferConfig,
+    size: tuple[int, int],
+    writer: ResultsWriter,
+    count: _Count,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    source = part.source
+    film = "video" in part.write
+    if film and isinstance(source, Film) and part.done:
+        return  # its video is there, so all of it is done
+    if film:
+        writer.begin_film(source.name, source.rate_hz if isinstance(source, Film) else PICTURES_RATE_HZ)
+    batches = _batches(part, None if config.tiles else size, config.batch_size)
+    broken = False
+    try:
+        for batch in batches:
+            for frame in (*batch.damaged, *batch.frames):
+                count.read_s += frame.read_s
+                if frame.problem is not None:
+                    broken = broken or (frame.image is None and isinstance(source, Film))
+                    count.damaged.append((str(frame.sample.image_path), frame.problem.message))
+                    if len(count.damaged) <= DAMAGED_PRINTED:
+                        progress.note(f"skipped {frame.problem.message}")
+            if batch.frames:
+                image = batch.frames[0].image
+                assert image is not None
+                if count.images == 0:
+                    warm_s = segment.warm(batch.images, (image.shape[0], image.shape[1]))
+                    count.load_s += warm_s
+                    count.began_s += warm_s
+                before_s = time.perf_counter()
+                predictions = segment(batch)
+                count.network_s += time.perf_counter() - before_s
+                for frame, prediction in zip(batch.frames, predictions, strict=True):
+                    writer.add(frame, prediction, part.write)
+            count.images += len(batch.frames)
+            progress.advance(len(batch.frames) + len(batch.damaged))
+            if stop.requested:
+                break
+    finally:
+        batches.close()
+    if film:
+        live = isinstance(source, Film) and source.live
+        writer.end_film(whole=live or not stop.requested)
+
+
+def _batches(part: _Part, size: tuple[int, int] | None, batch_size: int) -> Generator[InferenceBatch, None, None]:
+    source, finished = part.source, part.finished
+    if isinstance(source, Film):
+        frames = (frame for frame in source.frames(part.table) if frame.sample.name not in finished)
+        return for_stream(frames, size, batch_size)
+    samples = source.samples
+    if finished:
+        samples = [sample for sample in samples if sample.name not in finished]
+    return for_inference(samples, size, batch_size, part.table)
 
 
 def infer_command(config: InferConfig) -> int:
@@ -187,8 +310,12 @@ def infer_command(config: InferConfig) -> int:
     _say_done(outcome)
     if outcome.damaged:
         say("damaged", f"{len(outcome.damaged)} files, listed in summary.json; the rest is done")
-    run = RunFolder.find(config.run, config.runs)
-    say("next", f"carlaseg report {shlex.quote(str(run))} --results {shlex.quote(str(outcome.folder))}")
+    folder = shlex.quote(str(outcome.folder))
+    if outcome.scores is not None:
+        say("next", f"carlaseg evaluate {folder}     intervals, by drive and weather, what is confused")
+    network = find_network(config)
+    if network.path.is_dir():
+        say("next", f"carlaseg report {shlex.quote(str(network.path))} --results {folder}")
     return EXIT_DAMAGED if outcome.damaged else 0
 
 
@@ -200,109 +327,34 @@ def _say_done(outcome: InferResult) -> None:
         f"   (loading and compiling {outcome.load_s:.1f} s apart)",
     )
     say("wrote", str(outcome.folder.absolute()))
+    for path in outcome.films:
+        say("video", str(path))
 
 
-def _model_line(run: RunFolder, card: ModelCard, config: InferConfig, size: tuple[int, int]) -> str:
-    best = [r for r in run.metrics() if r.get("best")] if config.checkpoint == "best" else run.metrics()
-    epoch = f" of epoch {best[-1]['epoch']}" if best and "epoch" in best[-1] else ""
-    return (
-        f"{run}, {config.checkpoint} weights{epoch}: {card.network}, {card.parameters:,} parameters, "
-        f"{card.num_classes} classes ({card.scheme}), sees {size[0]}x{size[1]}"
-    )
-
-
-def _truth_table(data: Dataset, card: ModelCard) -> NDArray[np.uint8] | None:
-    """How to turn the input's ids into the network's classes; None without truth. Says what the input is."""
-    where = f"{data.folder}: {len(data.samples)} images ({data.layout})"
-    if not data.labelled:
-        say("data", f"{where}, no truth: no scores")
-        return None
-    if data.scheme is None:
-        raise DatasetError(
-            f"{data.folder}: expected to find out the label scheme of its masks, received {'; '.join(data.evidence)}. "
-            "Nothing was predicted.",
-            (("name it", f"--scheme {' | '.join(labels.SCHEMES)}"),),
-        )
-    of_network = labels.scheme(card.scheme)
-    try:
-        remap = labels.remap(data.scheme, of_network)
-    except ConfigError as error:
-        raise DatasetError(
-            f"{data.folder}: expected truth that can be compared with the network's classes ({card.scheme}), "
-            f"received {data.scheme.name}: {error.message} Nothing was predicted."
-        ) from error
-    say("data", f"{where}, truth for {data.labelled} of them, {data.scheme.name}")
-    if data.scheme != of_network:
-        say("truth", f"{data.scheme.name} -> {of_network.name} by meaning" + ("; it loses:" if remap.lossy else ""))
-        for sentence in remap.lossy:
-            say("", sentence)
-    table = of_network.void_table[remap.table]
-    return np.where(table < card.num_classes, table, labels.IGNORE_ID).astype(np.uint8)
-
-
-def _input_name(config: InferConfig) -> str:
-    name = config.input.resolve().name or "input"
-    return f"{name}_{config.split}" if config.split else name
-
-
-def _palette(card: ModelCard) -> NDArray[np.uint8]:
-    """uint8, (256, 3): the run's colours; void and whatever lies above the table is black."""
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: card.num_classes] = card.palette
-    return palette
-
-
-def _shape_of(image: NDArray[np.uint8] | None) -> tuple[int, int]:
-    assert image is not None
-    return image.shape[0], image.shape[1]
-
-
-def write_scores(
-    folder: Path,
-    writer: ResultsWriter,
-    run: RunFolder,
-    card: ModelCard,
-    config: InferConfig,
-    data: Dataset,
-    complete: bool,
-) -> Scores | None:
-    """metrics.json, per_class.csv, confusion.csv and confusion.png, all of the same counts; nothing without truth."""
-    if not writer.confusion.any():
-        return None
-    names = card.class_names
-    scores = Scores.from_confusion(writer.confusion, names)
-    ranked = sorted((line for line in writer.lines if "mean_iou" in line), key=lambda line: line["mean_iou"])
-    keys = ("name", "mean_iou", "pixel_accuracy", "panel")
-    short = [{key: line[key] for key in keys if key in line} for line in ranked]
+def _write_facts(folder: Path, config: InferConfig, network: Network) -> None:
+    write_json(folder / "config.json", to_json(config) | {"run": str(network.path)})
+    colours = [list(colour) for colour in network.palette]
     write_json(
-        folder / "metrics.json",
-        {
-            "format": 1,
-            "run": str(run),
-            "weights": config.checkpoint,
-            "input": str(config.input),
-            "truth_scheme": data.scheme.name if data.scheme else None,
-            "scheme": card.scheme,
-            "complete": complete,
-            "images_scored": len(ranked),
-            **scores.to_json(),
-            "most_confused": [vars(pair) for pair in most_confused(writer.confusion, names)],
-            "worst": short[:LISTED],
-            "best": short[::-1][:LISTED],
-            "confusion": writer.confusion.tolist(),
-        },
+        folder / "classes.json",
+        {"format": 1, "scheme": network.scheme, "names": list(network.class_names), "colours": colours},
     )
-    write_text(folder / "per_class.csv", scores.csv())
-    write_text(folder / "confusion.csv", confusion_csv(writer.confusion, names))
-    try:
-        draw_confusion(writer.confusion, names, folder / "confusion.png", f"{run.name} on {config.input}")
-    except Exception as error:  # a picture must never cost anybody the numbers
-        say("note", f"confusion.png was not drawn: {error}; confusion.csv has the numbers")
-    return scores
 
 
-def _interrupted(stop: StopRequest, outcome: InferResult, total: int) -> CarlasegError:
+def _is_live(part: _Part) -> bool:
+    return isinstance(part.source, Film) and part.source.live
+
+
+def _total(parts: list[_Part]) -> int | None:
+    """How many images there are in all; None when nobody knows."""
+    lengths = [part.source.length for part in parts]
+    return None if None in lengths else sum(length for length in lengths if length is not None)
+
+
+def _interrupted(stop: StopRequest, outcome: InferResult, total: int | None, live_too: bool) -> CarlasegError:
+    again = f"carlaseg infer --config {shlex.quote(str(outcome.folder / 'config.json'))}"
+    of = "" if total is None else f" of {total}"
     return stop.interrupted(
-        f"stopped after {outcome.images} of {total} images; their results are whole in {outcome.folder}.",
-        ("start over", f"carlaseg infer --config {shlex.quote(str(outcome.folder / 'config.json'))} --overwrite"),
+        f"stopped after {outcome.images + outcome.kept}{of} images; their results are whole in {outcome.folder}.",
+        *(() if live_too else (("go on", f"{again} --resume"),)),
+        ("start over", f"{again} --overwrite"),
     )

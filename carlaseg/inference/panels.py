@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-MEDIAN_SIZE = 5
-"""Side of the median window, in pixels. Odd, so that the median is always an id that is in the window."""
+from carlaseg.inference.cleaning import MEDIAN_SIZE, median_filtered
+
 TILE_HEIGHT = 240
 """Smaller pictures are enlarged by a whole factor to at least this, so that titles fit and pixels can be seen."""
 TILE_HEIGHT_MAX = 540
@@ -49,15 +49,6 @@ def colours(ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.ui
     """
     # A colour map of one's own is OpenCV's only table from one channel to three: 2 to 3 times as fast as np.take.
     return np.asarray(cv2.applyColorMap(ids, np.ascontiguousarray(palette).reshape(256, 1, 3)), np.uint8)
-
-
-def median_filtered(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mask without specks: each pixel takes the median id of its window. Only ids of the window can come out.
-
-    Args:
-        ids: uint8, (H, W).
-    """
-    return np.asarray(cv2.medianBlur(ids, MEDIAN_SIZE), np.uint8)
 
 
 def overlay(image: NDArray[np.uint8], coloured: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 
 
 class Runtime(Protocol):
-    """What inference asks of anything that can predict: a Keras model now, exported artefacts as well."""
+    """What inference asks of anything that can predict: a Keras model, or an exported artefact."""
 
     name: str
 
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Class ids, uint8 (B, *size), of images, uint8 (B, H, W, 3) RGB."""
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits, float32 (B, H, W, C), of images, uint8 (B, H, W, 3) RGB, at the images' own size."""
+
+    def warm(self, shape: tuple[int, ...], size: tuple[int, int]) -> float:
+        """Compile for images of a shape before the clock runs, and return the seconds it took."""
 
 
 class KerasPredictor:
@@ -40,6 +46,7 @@ class KerasPredictor:
         # Batch size by the shape of an image: a smaller last batch is filled up rather than compiled anew.
         self._compiled_for: dict[tuple[int, ...], int] = {}
         self._ids: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = compiled(model)
+        self._logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]] = _logits_of(model)
 
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Class ids of images.
@@ -57,7 +64,38 @@ class KerasPredictor:
             images = np.concatenate([images, np.repeat(images[-1:], compiled_for - count, axis=0)])
         return self._ids(images, size)[:count]
 
-    def warm(self, shape: tuple[int, int, int, int], size: tuple[int, int]) -> float:
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of images, at their own size.
+
+        Args:
+            images: uint8, (B, H, W, 3), RGB.
+
+        Returns:
+            float32, (B, H, W, C).
+        """
+        return self._logits(images)
+
+    def with_dropout(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
+        """The logits of a network whose dropout stays on, a different sample of it at each call; None without dropout.
+
+        Batch norm keeps its trained statistics: only what was dropped in training is dropped here.
+        """
+        import keras
+
+        kinds = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
+        if not any(isinstance(layer, kinds) and layer.rate > 0 for layer in _all_layers(self._model)):
+            return None
+
+        def call(layer: Any, *given: Any, **named: Any) -> Any:
+            return layer(*given, **{**named, "training": True} if isinstance(layer, kinds) else named)
+
+        # The layers are shared, not copied: the same weights, another graph.
+        dropping = keras.models.clone_model(
+            self._model, clone_function=lambda layer: layer, call_function=call, recursive=False
+        )
+        return _logits_of(dropping, training=None)
+
+    def warm(self, shape: tuple[int, ...], size: tuple[int, int]) -> float:
         """Compile for a shape before the clock runs, and return the seconds it took."""
         began_s = time.perf_counter()
         self(np.zeros(shape, np.uint8), size)
@@ -105,3 +143,27 @@ def _any_backend(model: Any) -> Callable[[NDArray[np.uint8], tuple[int, int]], N
         return np.asarray(ending_in_ids(None if same else (size[0], size[1])).predict_on_batch(images), np.uint8)
 
     return ids
+
+
+def _all_layers(model: Any) -> list[Any]:
+    return list(model._flatten_layers(include_self=False)) if hasattr(model, "_flatten_layers") else []
+
+
+def _logits_of(model: Any, training: bool | None = False) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The model as a function to logits.
+
+    Args:
+        model: takes RGB bytes, gives logits.
+        training: passed to every layer; None leaves each layer what its own graph says.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def graph(images: Any) -> Any:
+            return tf.cast(model(images, training=training), tf.float32)
+
+        return lambda images: np.asarray(graph(tf.convert_to_tensor(images)).numpy(), np.float32)
+    return lambda images: np.asarray(keras.ops.convert_to_numpy(model(images, training=training)), np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
 from carlaseg.pipeline.batches import EvaluationBatches, TrainingBatches, for_evaluation, for_training
 from carlaseg.pipeline.selection import Selection, select
-from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference
+from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference, for_stream
 
 __all__ = [
     "PRESETS",
@@ -21,6 +21,7 @@ __all__ = [
     "augmentation_sheet",
     "for_evaluation",
     "for_inference",
+    "for_stream",
     "for_training",
     "select",
 ]

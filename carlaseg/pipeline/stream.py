@@ -1,4 +1,4 @@
-"""Images to segment, decoded ahead of the network, in bounded memory, at any number.
+"""Images to segment, decoded ahead of the network, in bounded memory, at any number: from files, or from a film.
 
 A damaged file never ends the stream: its frame arrives with the error in the place of the picture.
 """
@@ -6,8 +6,9 @@ A damaged file never ends the stream: its frame arrives with the error in the pl
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import cv2
 import numpy as np
@@ -62,20 +63,60 @@ def for_inference(
         table: uint8, (256,): id in the mask to class id, 255 for void; masks are not read when None.
         workers: decoding threads.
 
-    Yields:
+    Returns:
         The batches. Memory is bounded by the batch and a few frames read ahead.
     """
+    frames = ahead(lambda sample: _read(sample, size, table), samples, workers, depth=batch_size + workers)
+    return _batched(frames, batch_size)
+
+
+def for_stream(
+    frames: Iterator[Frame], size: tuple[int, int] | None, batch_size: int
+) -> Generator[InferenceBatch, None, None]:
+    """Batches of what comes one after the other: a video, a camera, a simulator. One thread takes the next frames.
+
+    Args:
+        frames: taken in one thread, a few ahead of need; closed by whoever made them.
+        size: (height, width) the network sees; each image's own when None.
+        batch_size: images a batch; all of one size.
+
+    Returns:
+        The batches. Memory is bounded by the batch and a few frames read ahead.
+    """
+
+    def take(_: int) -> tuple[Frame, NDArray[np.uint8] | None] | None:
+        frame = next(frames, None)
+        if frame is None or frame.image is None:
+            return None if frame is None else (frame, None)
+        return frame, frame.image if size is None else resized_image(frame.image, size)
+
+    taken = ahead(take, count(), workers=1, depth=batch_size + 2)
+
+    def until_the_end() -> Generator[tuple[Frame, NDArray[np.uint8] | None], None, None]:
+        try:
+            for item in taken:
+                if item is None:
+                    return
+                yield item
+        finally:
+            taken.close()
+
+    return _batched(until_the_end(), batch_size)
+
+
+def _batched(
+    frames: Generator[tuple[Frame, NDArray[np.uint8] | None], None, None], batch_size: int
+) -> Generator[InferenceBatch, None, None]:
     pending: list[tuple[Frame, NDArray[np.uint8]]] = []
     damaged: list[Frame] = []
 
     def flush() -> InferenceBatch:
-        images = np.stack([image for _, image in pending]) if pending else np.zeros((0, 1, 1, 3), np.uint8)
+        images = np.stack([image for _, image in pending]) if pending else np.empty((0, 1, 1, 3), np.uint8)
         batch = InferenceBatch(images, tuple(frame for frame, _ in pending), tuple(damaged))
         pending.clear()
         damaged.clear()
         return batch
 
-    frames = ahead(lambda sample: _read(sample, size, table), samples, workers, depth=batch_size + workers)
     try:
         for frame, image in frames:
             if image is None:

@@ -1,6 +1,6 @@
-"""The ego's camera as a stream of frames, for programs that must not know CARLA: `python -m carlaseg.recording.ego_stream`.
+"""The ego's camera as a stream of frames, for programs that must not know CARLA.
 
-The one argument is a RecordConfig as JSON. Standard output gets lines of JSON, each of which says what follows it:
+`python -m carlaseg.recording.ego_stream CONFIG` runs it. The one argument is a RecordConfig as JSON. Standard output gets lines of JSON, each of which says what follows it:
 
     {"town": ..., "weather": ..., "scheme": ... or null}      once, when the ego stands
     {"frame": 21, "timestamp_s": 1.05}                         then two arrays in NumPy's format (.npy, one after the
@@ -49,9 +49,7 @@ def stream(config: RecordConfig, out: BinaryIO, stop: threading.Event) -> None:
     with session:
         scheme = scheme_of_carla_version(session.server_version)
         drive = Drive(session, config, Stopwatch())
-        _line(
-            out, {"town": session.town, "weather": config.weather, "scheme": None if scheme is None else scheme.name}
-        )
+        _line(out, {"town": session.town, "weather": config.weather, "scheme": None if scheme is None else scheme.name})
         if drive.begin(0, lambda: not stop.is_set()) is None:
             return
         for slot in count():

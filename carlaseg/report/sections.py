@@ -362,7 +362,7 @@ def _line(epochs: Any, key: str, label: str, colour: int) -> Line:
 
 
 def _input(outcome: Results) -> str:
-    return str(outcome.config.get("input", outcome.folder.name))
+    return ", ".join(_strings(outcome.config.get("input"))) or outcome.folder.name
 
 
 def _machine(environment: Mapping[str, Any]) -> str:

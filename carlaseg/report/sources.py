@@ -173,9 +173,11 @@ def _data(settings: Mapping[str, Any], results: Sequence[Results], missing: list
         for folder in folders if isinstance(folders, list) else []:
             wanted.append((role, Path(str(folder)), settings.get("scheme"), None))
     for outcome in results:
-        if "input" in outcome.config:
-            c = outcome.config
-            wanted.append(("test", Path(str(c["input"])), c.get("scheme"), c.get("split")))
+        c = outcome.config
+        given = c.get("input", [])
+        for word in given if isinstance(given, list) else [given]:
+            if Path(str(word)).is_dir():
+                wanted.append(("test", Path(str(word)), c.get("scheme"), c.get("split")))
     found: list[Data] = []
     for role, folder, scheme, split in wanted:
         if any((known.role, known.folder) == (role, folder) for known in found):

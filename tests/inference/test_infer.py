@@ -130,7 +130,7 @@ def test_the_config_of_the_results_makes_the_same_results_again(done: Path, tmp_
 
 def test_the_table_goes_to_stdout_and_the_talk_to_stderr(tiny_run: Path, tmp_path: Path, capsys) -> None:
     data = write_dataset(tmp_path / "drive", frames=2)
-    assert infer_command(config(tiny_run, data, tmp_path / "out", panels=False)) == 0
+    assert infer_command(config(tiny_run, data, tmp_path / "out", write=("ids", "colours"))) == 0
     said = capsys.readouterr()
     metrics = json.loads((tmp_path / "out" / "tiny_drive" / "metrics.json").read_text())
     assert f"mean IoU {metrics['mean_iou']:.3f} over 3 of 29 classes" in said.out

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from tiny_run import frame
 
+from carlaseg.inference.cleaning import median_filtered
 from carlaseg.inference.confusion import draw_confusion
-from carlaseg.inference.panels import Legend, colours, median_filtered, overlay, panel
+from carlaseg.inference.panels import Legend, colours, overlay, panel
 from carlaseg.labels import scheme
 
 SCHEME = scheme("carla-0.9.14")
