@@ -29,14 +29,16 @@ class VerifyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StatsConfig:
-    """Count pixels and images a class; print the table, loss weights, and draw a picture."""
+    """Count classes by drive, town and weather, loss weights, brightness, near-copies; write tables and pictures."""
 
     folder: Path = Path("dataset")
     """Folder to count."""
     scheme: str | None = None
     """Label scheme of the masks, where the dataset does not say."""
+    images: bool = True
+    """Also read the pictures, not the masks alone: brightness, near-copies, files twice. Takes about twice as long."""
     output: Path | None = None
-    """Folder for stats.json, classes.csv, classes.png; printed only when not given."""
+    """Folder for stats.json, CSV tables and pictures; printed only when not given."""
     json: bool = False
     """Print the result as one JSON object on standard output."""
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.reader import read_frames, read_metadata
-from carlaseg.dataset.records import FileRecord, FrameRecord, Pose, RecordingMetadata, SensorRecord, intrinsics
+from carlaseg.dataset.records import (
+    FileRecord,
+    FrameRecord,
+    InstrumentRecord,
+    Pose,
+    RecordingMetadata,
+    SensorRecord,
+    intrinsics,
+)
 from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample, SampleTable
 from carlaseg.dataset.splitting import Split, split_by_drive
 from carlaseg.dataset.writer import RecordingWriter
@@ -17,6 +25,7 @@ __all__ = [
     "Dataset",
     "FileRecord",
     "FrameRecord",
+    "InstrumentRecord",
     "MaskEncoding",
     "Pose",
     "RecordingMetadata",

@@ -10,11 +10,11 @@ from typing import Protocol
 from carlaseg import console
 from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.repair import repair
-from carlaseg.dataset.stats import count_classes
+from carlaseg.dataset.stats import count
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import ConfigError, DatasetError
 
-_MANY = 2000
+_MANY = 500
 """Pictures that take some seconds; fewer need no progress line."""
 
 
@@ -56,6 +56,10 @@ class StatsSettings(Protocol):
     @property
     def scheme(self) -> str | None:
         """Label scheme, where the dataset does not say."""
+
+    @property
+    def images(self) -> bool:
+        """Also read the pictures."""
 
     @property
     def output(self) -> Path | None:
@@ -118,11 +122,13 @@ def stats_command(config: StatsSettings) -> int:
         The exit code, 0.
 
     Raises:
-        DatasetError: there is nothing to count, or a mask is damaged.
+        DatasetError: there is nothing to count, or a file is damaged.
+        Interrupted: Ctrl-C.
     """
     dataset = open_dataset(config.folder, config.scheme)
     with ExitStack() as stack:
-        counted = count_classes(dataset, _Watch("count", "masks", stack))
+        stop = stack.enter_context(console.stop_on_signal("the images being read"))
+        counted = count(dataset, _Watch("count", "images", stack), config.images, stop)
     if config.json:
         console.result(json.dumps(counted.to_json(), indent=2))
     else:

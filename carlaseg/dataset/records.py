@@ -72,7 +72,7 @@ def intrinsics(
 
 @dataclass(frozen=True)
 class SensorRecord:
-    """One sensor of the rig.
+    """One camera of the rig.
 
     Attributes:
         name: its name in frames and files.
@@ -82,6 +82,8 @@ class SensorRecord:
         fov_deg: horizontal field of view.
         pose_ego: pose relative to the ego vehicle.
         attributes: blueprint attributes as the server reported them.
+        folder: of its files in the recording; empty in recordings older than this field, which have `rgb/` and
+            `seg_raw/` alone.
     """
 
     name: str
@@ -91,6 +93,7 @@ class SensorRecord:
     fov_deg: float
     pose_ego: Pose
     attributes: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, with the intrinsics K of the saved pictures worked out."""
@@ -103,6 +106,7 @@ class SensorRecord:
             "intrinsics": [list(row) for row in intrinsics(self.fov_deg, self.size, self.camera_size)],
             "pose_ego": self.pose_ego.to_json(),
             "attributes": dict(self.attributes),
+            "folder": self.folder,
         }
 
     @classmethod
@@ -119,6 +123,52 @@ class SensorRecord:
             size=_size(fields, "size", where),
             camera_size=_size(fields, "camera_size", where),
             fov_deg=_number(fields, "fov_deg", where),
+            pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
+            attributes={str(key): str(text) for key, text in _mapping(fields.get("attributes", {}), where).items()},
+            folder=str(fields.get("folder", "")),
+        )
+
+
+@dataclass(frozen=True)
+class InstrumentRecord:
+    """One sensor of the rig that is no camera: a lidar, a radar, GNSS, an IMU.
+
+    Attributes:
+        name: its name in frames.
+        blueprint: CARLA's blueprint id.
+        folder: of its files; empty where its measurements stand in the frames' lines.
+        pose_ego: pose relative to the ego vehicle.
+        attributes: blueprint attributes as the server reported them.
+    """
+
+    name: str
+    blueprint: str
+    folder: str
+    pose_ego: Pose
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.name,
+            "blueprint": self.blueprint,
+            "folder": self.folder,
+            "pose_ego": self.pose_ego.to_json(),
+            "attributes": dict(self.attributes),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> InstrumentRecord:
+        """From JSON values.
+
+        Raises:
+            DatasetError: something is missing or of another kind.
+        """
+        fields = _mapping(value, where)
+        return cls(
+            name=_get(fields, "name", str, where),
+            blueprint=_get(fields, "blueprint", str, where),
+            folder=_get(fields, "folder", str, where),
             pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
             attributes={str(key): str(text) for key, text in _mapping(fields.get("attributes", {}), where).items()},
         )
@@ -164,6 +214,7 @@ class FrameRecord:
         weather: the weather's numbers under CARLA's names.
         files: what was written, by folder; the writer fills it in.
         events: what else happened in this frame (a collision, a lane crossed), each with a "kind".
+        measurements: of sensors that measure a few numbers rather than a picture, by sensor name.
     """
 
     frame: int
@@ -175,10 +226,11 @@ class FrameRecord:
     weather: Mapping[str, float]
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     events: tuple[Mapping[str, Any], ...] = ()
+    measurements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, `frame` first: readers that want the number alone need not parse the line."""
-        return {
+        values = {
             "frame": self.frame,
             "timestamp_s": self.timestamp_s,
             "ego": self.ego.to_json(),
@@ -189,6 +241,9 @@ class FrameRecord:
             "files": {name: file.to_json() for name, file in self.files.items()},
             "events": [dict(event) for event in self.events],
         }
+        if self.measurements:
+            values["measurements"] = {name: dict(measured) for name, measured in self.measurements.items()}
+        return values
 
     def to_line(self) -> bytes:
         """As one line of `frames.jsonl`, its newline included."""
@@ -218,6 +273,10 @@ class FrameRecord:
                 for name, file in _mapping(fields.get("files"), where).items()
             },
             events=tuple(_mapping(event, where) for event in fields.get("events", [])),
+            measurements={
+                str(name): _mapping(measured, f"{where}, measurements of {name}")
+                for name, measured in _mapping(fields.get("measurements", {}), where).items()
+            },
         )
 
     @classmethod
@@ -242,13 +301,14 @@ class RecordingMetadata:
         town: the map's name.
         weather: the weather preset's name.
         seeds: every seed used, by what it was for.
-        rig: the sensors.
+        rig: the cameras; the first two are those of `rgb/` and `seg_raw/`.
         label_scheme: scheme of the ids in `seg_raw/`.
         configuration: the effective configuration; can be passed back as `--config`.
         command: what was typed, so that it can be typed again.
         started: when, ISO 8601 with zone.
         ended: when; None while recording, and for ever when the recorder was killed.
         counts: what was counted ("frames", "dropped", ...) at the end.
+        instruments: the sensors that are no cameras.
     """
 
     carlaseg_version: str
@@ -265,6 +325,7 @@ class RecordingMetadata:
     started: str
     ended: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    instruments: tuple[InstrumentRecord, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, the label table spelled out for readers that have no carlaseg."""
@@ -278,6 +339,7 @@ class RecordingMetadata:
             "weather": self.weather,
             "seeds": dict(self.seeds),
             "rig": [sensor.to_json() for sensor in self.rig],
+            "instruments": [instrument.to_json() for instrument in self.instruments],
             "label_scheme": {
                 "name": self.label_scheme.name,
                 "classes": [
@@ -328,6 +390,10 @@ class RecordingMetadata:
             started=_get(fields, "started", str, where),
             ended=fields.get("ended"),
             counts={str(key): int(count) for key, count in _mapping(fields.get("counts", {}), where).items()},
+            instruments=tuple(
+                InstrumentRecord.from_json(instrument, f"{where}, instruments")
+                for instrument in fields.get("instruments", [])
+            ),
         )
 
 

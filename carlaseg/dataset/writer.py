@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import os
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class RecordingWriter:
         scheme: label scheme of the tags; decides the colours.
         colour: also write `seg/`, for people to look at.
         resume: go on in a folder that is a recording already; its complete frames stay and count.
+        others: folders of sensors beside the pair, for `write_frame`'s `others`.
 
     Attributes:
         encode_s: seconds spent encoding so far, all threads together.
@@ -67,10 +69,12 @@ class RecordingWriter:
         colour: bool = True,
         *,
         resume: bool = False,
+        others: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self._others = tuple(others)
         self._metadata = metadata
-        self._palette_bgr = np.ascontiguousarray(scheme.palette[:, ::-1])
+        self._palette = scheme.palette
         self._scheme = scheme
         self._colour = colour
         self._lock = threading.Lock()
@@ -110,7 +114,7 @@ class RecordingWriter:
         self._bytes = sum(file.length for record in records for file in record.files.values())
 
     def _folders(self) -> tuple[str, ...]:
-        return (IMAGES, MASKS, COLOURS) if self._colour else (IMAGES, MASKS)
+        return (IMAGES, MASKS, *((COLOURS,) if self._colour else ()), *self._others)
 
     @property
     def frames_written(self) -> int:
@@ -123,7 +127,12 @@ class RecordingWriter:
         return self._bytes
 
     def write_frame(
-        self, frame: int, image: NDArray[np.uint8], tags: NDArray[np.uint8], line: FrameRecord
+        self,
+        frame: int,
+        image: NDArray[np.uint8],
+        tags: NDArray[np.uint8],
+        line: FrameRecord,
+        others: Mapping[str, NDArray[Any]] | None = None,
     ) -> FrameRecord:
         """Encode and write one frame, then its line.
 
@@ -132,6 +141,7 @@ class RecordingWriter:
             image: uint8 (H, W, 3) RGB, or (H, W, 4) BGRA as CARLA's cameras give it.
             tags: uint8 (H, W), the raw ids, aligned with the image.
             line: what else is known of the frame; its `files` are filled in here.
+            others: arrays of other sensors, by folder: uint8 (H, W) or (H, W, 3) RGB become PNG, all else .npy.
 
         Returns:
             The record as written.
@@ -155,10 +165,12 @@ class RecordingWriter:
         try:
             files = {}
             began_s = time.perf_counter()
-            pictures = self._encoded(image, tags)
+            encoded = self._encoded(image, tags) + [
+                (folder, *encode(array)) for folder, array in (others or {}).items()
+            ]
             encoded_s = time.perf_counter()
-            for folder, content in pictures:
-                path = self.folder / folder / f"{folder}_{frame:08d}.png"
+            for folder, suffix, content in encoded:
+                path = self.folder / folder / f"{folder}_{frame:08d}{suffix}"
                 written.append(path)
                 _write_whole(path, content)
                 files[folder] = FileRecord(f"{folder}/{path.name}", len(content), f"{zlib.crc32(content):08x}")
@@ -171,13 +183,13 @@ class RecordingWriter:
             raise self._fail(error, written) from error
         return record
 
-    def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, bytes]]:
-        to_bgr = cv2.COLOR_BGRA2BGR if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-        pictures: list[tuple[str, Any]] = [(IMAGES, cv2.cvtColor(image, to_bgr)), (MASKS, tags)]
+    def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, str, bytes]]:
+        if image.shape[2] == 4:
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), np.uint8)
+        arrays = [(IMAGES, image), (MASKS, tags)]
         if self._colour:
-            pictures.append((COLOURS, np.take(self._palette_bgr, tags, axis=0)))
-        # No PNG flags: any explicit level makes OpenCV leave out the SUB filter, twice the time for larger files.
-        return [(folder, cv2.imencode(".png", picture)[1].tobytes()) for folder, picture in pictures]
+            arrays.append((COLOURS, np.take(self._palette, tags, axis=0)))
+        return [(folder, *encode(array)) for folder, array in arrays]
 
     def _append(self, record: FrameRecord) -> None:
         if self._failure is not None:
@@ -264,6 +276,21 @@ class RecordingWriter:
     def _write_metadata(self) -> None:
         content = json.dumps(self._metadata.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
         _write_whole(self.folder / METADATA_FILE, content, sync=True)
+
+
+def encode(array: NDArray[Any]) -> tuple[str, bytes]:
+    """The suffix and the content of the file that holds an array without loss.
+
+    Args:
+        array: uint8 (H, W), or (H, W, 3) RGB: a PNG of 8 bits; anything else: NumPy's own format, little-endian.
+    """
+    if array.dtype == np.uint8:
+        picture = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
+        # No PNG flags: any explicit level makes OpenCV leave out the SUB filter, twice the time for larger files.
+        return ".png", cv2.imencode(".png", picture)[1].tobytes()
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    return ".npy", content.getvalue()
 
 
 def _temporary(path: Path) -> Path:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_datasets import SCHEME, road_image, road_scene, write_pairs, write_picture
 
+from carlaseg.config import StatsConfig
 from carlaseg.dataset import Sample, open_dataset, read_image, split_by_drive
 from carlaseg.dataset.commands import stats_command
 from carlaseg.dataset.contact_sheet import contact_sheet
-from carlaseg.dataset.stats import count_classes, stats
+from carlaseg.dataset.stats import count, stats
 from carlaseg.errors import DatasetError
 
 
@@ -39,7 +39,7 @@ def test_pixels_images_and_weights_are_those_of_the_masks(tmp_path: Path) -> Non
 
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_pairs(tmp_path / "d")
-    config = SimpleNamespace(folder=folder, scheme=None, output=tmp_path / "out", json=True)
+    config = StatsConfig(folder=folder, output=tmp_path / "out", json=True)
     assert stats_command(config) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out/stats.json").read_text())
@@ -49,8 +49,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     assert rows[16]["median_weight"] == ""
     height, width, _ = read_image(tmp_path / "out/classes.png").shape
     assert min(height, width) > 150
-    config.json, config.output = False, None
-    assert stats_command(config) == 0
+    assert stats_command(StatsConfig(folder=folder)) == 0
     assert "Roads" in capsys.readouterr().out
 
 
@@ -62,7 +61,7 @@ def test_images_without_masks_cannot_be_counted(tmp_path: Path) -> None:
 
 def test_real_shares_are_those_counted_by_others(shared_data: Path) -> None:
     """Pixel shares of CamVid's training images in percent, void included, as its README gives them."""
-    counted = count_classes(open_dataset(shared_data / "camvid", split="train"))
+    counted = count(open_dataset(shared_data / "camvid", split="train"))
     total = counted.void_pixels + sum(row.pixels for row in counted.classes)
     shares = [100 * row.pixels / total for row in counted.classes]
     assert shares == pytest.approx([16.8, 23.3, 1.0, 31.7, 4.5, 9.7, 1.2, 1.1, 5.9, 0.6, 0.3], abs=0.06)
