@@ -19,6 +19,10 @@ FORMAT_VERSION = 1
 """Raised when a reader of the old version could misread the new one; every release reads all older versions."""
 
 
+_FOLDERS_OF_THE_PAIR = {"sensor.camera.rgb": "rgb", "sensor.camera.semantic_segmentation": "seg_raw"}
+"""Of recordings that do not say, because they were made when there was nothing but the pair."""
+
+
 @dataclass(frozen=True)
 class Pose:
     """Where something is and which way it looks, in the world or relative to the ego vehicle.
@@ -82,8 +86,7 @@ class SensorRecord:
         fov_deg: horizontal field of view.
         pose_ego: pose relative to the ego vehicle.
         attributes: blueprint attributes as the server reported them.
-        folder: of its files in the recording; empty in recordings older than this field, which have `rgb/` and
-            `seg_raw/` alone.
+        folder: of its files in the recording.
     """
 
     name: str
@@ -125,7 +128,7 @@ class SensorRecord:
             fov_deg=_number(fields, "fov_deg", where),
             pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
             attributes={str(key): str(text) for key, text in _mapping(fields.get("attributes", {}), where).items()},
-            folder=str(fields.get("folder", "")),
+            folder=str(fields.get("folder") or _FOLDERS_OF_THE_PAIR.get(str(fields.get("blueprint")), "")),
         )
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from tiny_datasets import SCHEME, road_image, road_scene, write_pairs, write_picture
+from tiny_datasets import SCHEME, line, metadata, road_image, road_scene, write_pairs, write_picture
 
 from carlaseg.config import StatsConfig
-from carlaseg.dataset import Sample, open_dataset, read_image, split_by_drive
+from carlaseg.console import StopRequest
+from carlaseg.dataset import RecordingWriter, Sample, open_dataset, read_image, split_by_drive
 from carlaseg.dataset.commands import stats_command
 from carlaseg.dataset.contact_sheet import contact_sheet
 from carlaseg.dataset.stats import count, stats
-from carlaseg.errors import DatasetError
+from carlaseg.dataset.stats.copies import NEAR_COPY_BITS
+from carlaseg.dataset.stats.looks import differing_bits, look_at
+from carlaseg.errors import DatasetError, Interrupted
 
 
 def test_pixels_images_and_weights_are_those_of_the_masks(tmp_path: Path) -> None:
@@ -132,3 +137,111 @@ def test_a_contact_sheet_shows_image_and_overlay_side_by_side(tmp_path: Path) ->
 def test_a_contact_sheet_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected samples"):
         contact_sheet([], tmp_path / "sheet.png")
+
+
+@pytest.fixture
+def two_drives(tmp_path: Path) -> Path:
+    """Two recordings: one moves and brightens, the other stands still; different towns and weathers."""
+    for name, town, weather, moving in (("a", "Town01", "ClearNoon", True), ("b", "Town02", "HardRainNoon", False)):
+        facts = replace(metadata(town=town), weather=weather)
+        with RecordingWriter(tmp_path / "in" / name, facts, SCHEME) as writer:
+            for frame in range(6):
+                seed = frame if moving else 100
+                image = road_image(seed) // (1 if moving else 4)
+                place = line(frame if moving else 0)
+                writer.write_frame(frame, image, road_scene(SCHEME, seed), replace(place, frame=frame))
+    return tmp_path / "in"
+
+
+def test_classes_are_counted_by_drive_town_and_weather(two_drives: Path, tmp_path: Path) -> None:
+    counted = stats(two_drives)
+    assert {kind: list(parts) for kind, parts in counted.groups.items()} == {
+        "drive": ["a", "b"],
+        "town": ["Town01", "Town02"],
+        "weather": ["ClearNoon", "HardRainNoon"],
+    }
+    for parts in counted.groups.values():
+        rows = [part.classes(SCHEME) for part in parts.values()]
+        for whole, *pieces in zip(counted.classes, *rows, strict=True):
+            assert whole.pixels == sum(piece.pixels for piece in pieces)
+            assert whole.images == sum(piece.images for piece in pieces)
+    alone = stats(two_drives / "b")
+    assert counted.by_drive["b"].classes(SCHEME) == alone.classes
+    counted.write(tmp_path / "out")
+    table = list(csv.DictReader((tmp_path / "out/by_weather.csv").read_text().splitlines()))
+    assert len(table) == 2 * 29
+    assert sum(int(row["pixels"]) for row in table if row["weather"] == "HardRainNoon") == 6 * 48 * 64
+
+
+def test_standing_still_and_near_copies_are_found(two_drives: Path, tmp_path: Path) -> None:
+    counted = stats(two_drives)
+    assert counted.still == 5
+    assert counted.pictures is not None
+    (run,) = counted.pictures.near_copies
+    assert (run.drive, run.frames, run.first, run.last) == ("b", 5, "b_00000000", "b_00000005")
+    assert counted.pictures.same_files == 5
+    counted.write(tmp_path / "out")
+    assert (tmp_path / "out/near_copies.csv").read_text().splitlines()[1] == "b,b_00000000,b_00000005,5"
+
+
+def test_a_little_noise_is_still_a_near_copy_and_another_scene_is_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(road_image(0, (6, 8)), (320, 240), interpolation=cv2.INTER_CUBIC)
+    noisy = np.clip(smooth.astype(int) + rng.integers(-3, 4, smooth.shape), 0, 255).astype(np.uint8)
+    other = cv2.resize(road_image(1, (6, 8)), (320, 240), interpolation=cv2.INTER_CUBIC)
+    looks = [look_at(write_picture(tmp_path / f"{n}.png", p)) for n, p in enumerate((smooth, noisy, other))]
+    assert differing_bits(looks[0], looks[1]) <= NEAR_COPY_BITS
+    assert differing_bits(looks[0], looks[2]) > 10 * NEAR_COPY_BITS
+
+
+def test_brightness_is_that_of_the_pictures(tmp_path: Path) -> None:
+    for number, level in enumerate((0, 100, 100, 250)):
+        write_picture(tmp_path / f"rgb/{number}.png", np.full((8, 8, 3), level, np.uint8))
+        write_picture(tmp_path / f"seg_raw/{number}.png", np.full((8, 8), 1, np.uint8))
+    counted = stats(tmp_path, scheme="carla-0.9.14")
+    assert counted.pictures is not None
+    assert {level: int(n) for level, n in enumerate(counted.pictures.levels) if n} == {0: 1, 100: 2, 250: 1}
+    brightness = counted.to_json()["pictures"]["brightness"]
+    assert (brightness["median"], brightness["dark_images"], brightness["bright_images"]) == (100, 1, 1)
+
+
+def test_the_heatmap_has_even_a_single_pixel_in_its_place(tmp_path: Path) -> None:
+    mask = np.full((360, 480), 1, np.uint8)
+    mask[5, 475] = 12
+    write_picture(tmp_path / "rgb/0.png", road_image(size=mask.shape))
+    write_picture(tmp_path / "seg_raw/0.png", mask)
+    heat = stats(tmp_path, scheme="carla-0.9.14").heat
+    assert np.argwhere(heat[12]).tolist() == [[0, 47]]
+    assert heat[1].min() == 1
+
+
+def test_masks_alone_can_be_counted(two_drives: Path, tmp_path: Path) -> None:
+    (two_drives / "a/rgb/rgb_00000003.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match="received an empty file"):
+        stats(two_drives)
+    counted = stats(two_drives, images=False)
+    assert counted.pictures is None
+    assert {path.name for path in counted.write(tmp_path / "out")} == {
+        "stats.json", "classes.csv", "by_drive.csv", "by_town.csv", "by_weather.csv", "classes.png", "by_drive.png",
+        "heatmap.png",
+    }  # fmt: skip
+
+
+def test_the_pictures_are_pictures(two_drives: Path, tmp_path: Path) -> None:
+    for path in stats(two_drives).write(tmp_path / "out"):
+        if path.suffix == ".png":
+            height, width, _ = read_image(path).shape
+            assert 150 < min(height, width) < 3000
+
+
+def test_counting_can_be_stopped(two_drives: Path) -> None:
+    stop = StopRequest()
+    stop.request()
+    with pytest.raises(Interrupted, match="stopped after 0 of 12 images; nothing was written"):
+        count(open_dataset(two_drives), stop=stop)
+
+
+def test_a_file_where_the_tables_should_go_is_an_error(two_drives: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(DatasetError, match=r"--output .*taken: expected a folder to write tables into"):
+        stats(two_drives).write(tmp_path / "taken")

@@ -6,11 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +26,7 @@ from carlaseg.dataset.stats.report import HEAT_SIZE, DatasetStats, Pictures
 from carlaseg.errors import DatasetError
 
 _AT_ONCE = 128
+_CELLS = HEAT_SIZE[0] * HEAT_SIZE[1]
 
 Watch = Callable[[int, int], object]
 
@@ -101,23 +102,38 @@ def count(
 
 
 class _Facts(NamedTuple):
-    """One sample: pixels by id, "HxW", ids thinned to `HEAT_SIZE`, and its picture."""
+    """One sample: pixels by id, "HxW", its ids and in which cells of the grid each is, and its picture."""
 
     counts: Counts
     size: str
-    thinned: NDArray[np.uint8]
+    ids: NDArray[np.intp]
+    cells: NDArray[np.bool_]
     look: Look | None
 
 
 def _facts_of(sample: Sample, images: bool) -> _Facts:
     mask = read_mask(sample)
-    height, width = HEAT_SIZE
+    counts = np.bincount(mask.ravel(), minlength=256)
+    ids = np.flatnonzero(counts)
+    place_of_id = np.zeros(256, np.int32)
+    place_of_id[ids] = np.arange(len(ids)) * _CELLS
+    # Every pixel counts, not a sample of them: a pedestrian far away is three pixels.
+    hits = np.bincount((place_of_id[mask] + _cell_of_pixel(*mask.shape)).ravel(), minlength=len(ids) * _CELLS)
     return _Facts(
-        counts=np.bincount(mask.ravel(), minlength=256),
+        counts=counts,
         size=f"{mask.shape[0]}x{mask.shape[1]}",
-        thinned=cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8),
+        ids=ids,
+        cells=hits.reshape(len(ids), *HEAT_SIZE) > 0,
         look=look_at(sample.image_path) if images else None,
     )
+
+
+@lru_cache(maxsize=16)
+def _cell_of_pixel(height: int, width: int) -> NDArray[np.int32]:
+    """Number of the grid's cell that each pixel lies in: int32 (H, W)."""
+    rows = np.arange(height, dtype=np.int32) * HEAT_SIZE[0] // height
+    columns = np.arange(width, dtype=np.int32) * HEAT_SIZE[1] // width
+    return (rows[:, None] * HEAT_SIZE[1] + columns[None, :]).astype(np.int32)
 
 
 class _Seen:
@@ -131,7 +147,6 @@ class _Seen:
         self.sizes: Counter[str] = Counter()
         self.folders: set[Path] = set()
         self.heat = np.zeros((256, *HEAT_SIZE), np.int64)
-        self._rows, self._columns = np.indices(HEAT_SIZE)
         self._near = NearCopies()
         self._same = SameFiles()
         self._brightness: dict[str, Counts] = {}
@@ -146,7 +161,7 @@ class _Seen:
         if sample.weather is not None:
             self.by_weather.setdefault(sample.weather, Tally()).add(facts.counts)
         self.sizes[facts.size] += 1
-        self.heat[facts.thinned, self._rows, self._columns] += 1
+        self.heat[facts.ids] += facts.cells
         if facts.look is not None:
             self._near.add(sample.drive, sample.name, facts.look)
             self._same.add(facts.look)

@@ -101,7 +101,7 @@ class DatasetStats:
         by_weather: counts by weather, where it is known.
         sizes: masks by size, "HxW".
         drives: images by drive.
-        heat: int64 (256, 36, 48), masks that have an id at a place; the picture's corners are the grid's.
+        heat: int64 (256, 36, 48), masks that have an id somewhere in a cell of a grid laid over the picture.
         still: frames recorded while the ego stood still, None where nobody knows.
         pictures: what the pictures told, None when they were not read.
     """
