@@ -30,15 +30,16 @@ def prepare_backend() -> None:
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(M_TOP_PAD, 64 * 2**20)
     if "keras" not in sys.modules:
-        with _standard_error_aside():
+        with standard_error_aside():
             importlib.import_module("keras")
 
 
 @contextlib.contextmanager
-def _standard_error_aside() -> Iterator[None]:
+def standard_error_aside() -> Iterator[None]:
     """Keep what C++ code prints on standard error; let it out only when the block fails.
 
-    TensorFlow 2.21 prints three lines at import before it reads any of its own settings for silence.
+    TensorFlow 2.21 prints three lines at import before it reads any of its own settings for silence; its converter and
+    LiteRT have none.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as aside:

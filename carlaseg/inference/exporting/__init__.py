@@ -1,0 +1,7 @@
+"""`carlaseg export`: a run in, a deployable file and the proof that it still gives the same answers out."""
+
+from __future__ import annotations
+
+from carlaseg.inference.exporting.export import ExportResult, export, export_command
+
+__all__ = ["ExportResult", "export", "export_command"]

@@ -1,0 +1,124 @@
+"""ONNX, by tf2onnx; half weights by a cast behind each; eight bits by ONNX Runtime's static quantisation."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.inference.artefact import KEY
+from carlaseg.inference.exporting.formats import Task
+from carlaseg.inference.exporting.graph import INPUT, SMALLEST_HALVED, traced
+
+OPSET = 18
+"""Every operation we need, and known to ONNX Runtime since 1.14 (2023)."""
+QUANTISED = ("Conv", "ConvTranspose")
+"""Nearly all of the arithmetic. The rest in eight bits costs conversions and answers and gains nothing."""
+
+
+def write(task: Task) -> None:
+    """Write the file."""
+    import onnx
+
+    model = converted(task)
+    if task.card.precision == "float16":
+        _halve(model)
+    if task.card.precision == "int8":
+        model = _quantised(model, task)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, task.card.to_text()
+    model.producer_name, model.producer_version = "carlaseg", task.card.carlaseg
+    onnx.checker.check_model(model)
+    onnx.save(model, str(task.path))
+
+
+def converted(task: Task) -> Any:
+    """The network as an ONNX model, float32."""
+    import tf2onnx
+
+    graph = traced(task.model, task.card.size, task.card.output == "ids")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own use of NumPy and of protobuf
+        model, _ = tf2onnx.convert.from_function(
+            graph.function, input_signature=graph.function.input_signature, opset=OPSET
+        )
+    return model
+
+
+def of_layers(nodes: Iterable[str], layers: tuple[str, ...]) -> list[str]:
+    """Names of nodes that come from layers: a node's name holds its layer's, perhaps with a number behind."""
+    return [
+        node
+        for node in nodes
+        if any(word in layers or re.sub(r"_\d+$", "", word) in layers for word in re.split("[/;]", node))
+    ]
+
+
+def _halve(model: Any) -> None:
+    """Large weights as float16, each with a cast behind it; runtimes that want to, remove the cast."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    casts = []
+    for weights in list(graph.initializer):
+        value = numpy_helper.to_array(weights)
+        if value.dtype != np.float32 or value.size < SMALLEST_HALVED:
+            continue
+        name = weights.name
+        weights.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}/half"))
+        casts.append(helper.make_node("Cast", [weights.name], [name], name=f"{name}/cast", to=TensorProto.FLOAT))
+    others = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *others])
+
+
+def _quantised(model: Any, task: Task) -> Any:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):  # type: ignore[misc]
+        """The pictures, one at a time."""
+
+        def __init__(self) -> None:
+            self._left: Iterator[NDArray[np.uint8]] = iter(task.pictures)
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            """The next one; None behind the last."""
+            picture = next(self._left, None)
+            return None if picture is None else {INPUT: picture}
+
+    with tempfile.TemporaryDirectory(dir=task.path.parent) as folder:
+        whole, prepared, small = (Path(folder) / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+        onnx.save(model, str(whole))
+        logging.getLogger().addFilter(_no_advice)
+        try:
+            quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
+            nodes = [node.name for node in onnx.load(str(prepared)).graph.node]
+            quantize_static(
+                str(prepared),
+                str(small),
+                Pictures(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTISED),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=of_layers(nodes, task.kept_float),
+            )
+        finally:
+            logging.getLogger().removeFilter(_no_advice)
+        return onnx.load(str(small))
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """ONNX Runtime's quantiser advises on the root logger to do what was just done."""
+    return record.levelno >= logging.ERROR

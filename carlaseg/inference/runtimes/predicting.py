@@ -1,0 +1,121 @@
+"""What all runtimes share: logits become ids at the size of the picture, and wrong sizes get an answer."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.errors import CheckpointError, ConfigError
+from carlaseg.inference.artefact import ArtefactCard, check_answer
+
+
+class ArtefactPredictor(ABC):
+    """An artefact, loaded; a `Runtime` of `carlaseg.inference`.
+
+    Args:
+        path: the artefact.
+        card: what it says of itself.
+        name: runtime and version.
+    """
+
+    def __init__(self, path: Path, card: ArtefactCard, name: str) -> None:
+        self.path = path
+        self.card = card
+        self.name = name
+
+    @abstractmethod
+    def run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """What the artefact itself answers: logits or ids, as its card says. One call of its runtime."""
+
+    def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Class ids of images.
+
+        Args:
+            images: uint8, (B, H, W, 3), RGB.
+            size: (height, width) of the answer; logits are interpolated to it, ids take the nearest.
+
+        Returns:
+            uint8, (B, *size).
+
+        Raises:
+            ConfigError: the artefact has a fixed size and the images another one.
+            CheckpointError: the artefact does not do what its metadata says.
+        """
+        return np.concatenate([self._ids(images[i : i + 1], size) for i in range(len(images))])
+
+    def answer(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """Logits, float32 (B, H, W, C), or ids, uint8 (B, H, W), checked against the card.
+
+        Raises:
+            ConfigError: the artefact has a fixed size and the images another one.
+            CheckpointError: the artefact does not do what its metadata says.
+        """
+        if self.card.size is not None and images.shape[1:3] != self.card.size:
+            fixed = "x".join(map(str, self.card.size))
+            raise ConfigError(
+                f"{self.path}: expected pictures of its own size, {fixed}, "
+                f"received {images.shape[1]}x{images.shape[2]}.",
+                (("that size", f"--size {fixed}"), ("or export one that takes any size", "carlaseg export RUN")),
+            )
+        try:
+            answer = self.run(images)
+        except (CheckpointError, MemoryError):
+            raise
+        except Exception as error:  # every runtime has its own
+            raise CheckpointError(
+                f"{self.path}: expected an answer of {self.name} to pictures of {images.shape[1]}x{images.shape[2]}, "
+                f"received {' '.join(str(error).split())[:300]}."
+            ) from error
+        check_answer(self.path, self.card, answer, images)
+        return answer
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits of images, at their own size.
+
+        Args:
+            images: uint8, (B, H, W, 3), RGB.
+
+        Returns:
+            float32, (B, H, W, C).
+
+        Raises:
+            ConfigError: the artefact has a fixed size and the images another one, or it gives ids.
+            CheckpointError: the artefact does not do what its metadata says.
+        """
+        if self.card.output != "logits":
+            raise ConfigError(
+                f"{self.path}: expected an artefact that gives logits, which this needs, received one that ends in "
+                "class ids.",
+                (("make one", "carlaseg export RUN without --argmax"),),
+            )
+        return np.concatenate([self.answer(images[i : i + 1]) for i in range(len(images))]).astype(
+            np.float32, copy=False
+        )
+
+    def warm(self, shape: tuple[int, ...], size: tuple[int, int]) -> float:
+        """Let the runtime prepare for a shape before the clock runs, and return the seconds it took."""
+        began_s = time.perf_counter()
+        self(np.zeros(shape, np.uint8), size)
+        return time.perf_counter() - began_s
+
+    def _ids(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        answer = self.answer(images)[0]
+        same = answer.shape[:2] == tuple(size)
+        if self.card.output == "ids":
+            ids = answer if same else cv2.resize(answer, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        else:
+            if not same:
+                answer = cv2.resize(answer, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+                answer = answer.reshape(*size, self.card.num_classes)
+            ids = answer.argmax(axis=-1)
+        if self.card.output == "ids" and ids.size and int(ids.max()) >= self.card.num_classes:
+            raise CheckpointError(
+                f"{self.path}: expected class ids below {self.card.num_classes}, received {int(ids.max())}."
+            )
+        return np.asarray(ids, np.uint8)[None]
