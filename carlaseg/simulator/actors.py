@@ -85,11 +85,19 @@ class Actor:
 
 @dataclass(kw_only=True)
 class Visible(Actor):
-    """An actor with a body to draw."""
+    """An actor with a body to draw.
+
+    Attributes:
+        blueprint: tells which body.
+        color: RGB 0-255.
+        travelled_m: turns wheels and swings legs.
+        collides: false for one that passes through everything.
+    """
 
     blueprint: Blueprint
     color: tuple[int, int, int] = (128, 128, 128)
     travelled_m: float = 0.0
+    collides: bool = True
 
     def drawn(self) -> VisibleActor:
         """Return what the renderer needs."""

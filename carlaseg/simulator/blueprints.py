@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator.blueprint_attributes import choice, fact
 from carlaseg.simulator.scene import BodyKind, CameraKind
+from carlaseg.simulator.sensor_blueprints import sensor_blueprints
 from carlaseg.wire.stream import SensorType
 from carlaseg.wire.values import ActorAttribute, ActorDefinition, AttributeType
 
@@ -90,49 +92,6 @@ _PROPS: tuple[tuple[str, Extent, int], ...] = (
 
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 1, 8192
 
-# Unreal's post-processing attributes of rgb cameras. Scripts set them; here they change nothing but what is read back.
-_POST_PROCESSING: tuple[tuple[str, AttributeType, str], ...] = (
-    ("enable_postprocess_effects", AttributeType.BOOL, "True"),
-    ("gamma", AttributeType.FLOAT, "2.2"),
-    ("bloom_intensity", AttributeType.FLOAT, "0.675"),
-    ("lens_flare_intensity", AttributeType.FLOAT, "0.1"),
-    ("motion_blur_intensity", AttributeType.FLOAT, "0.45"),
-    ("motion_blur_max_distortion", AttributeType.FLOAT, "0.35"),
-    ("motion_blur_min_object_screen_size", AttributeType.FLOAT, "0.1"),
-    ("exposure_mode", AttributeType.STRING, "histogram"),
-    ("exposure_compensation", AttributeType.FLOAT, "0.0"),
-    ("exposure_min_bright", AttributeType.FLOAT, "10.0"),
-    ("exposure_max_bright", AttributeType.FLOAT, "12.0"),
-    ("exposure_speed_up", AttributeType.FLOAT, "3.0"),
-    ("exposure_speed_down", AttributeType.FLOAT, "1.0"),
-    ("calibration_constant", AttributeType.FLOAT, "16.0"),
-    ("shutter_speed", AttributeType.FLOAT, "200.0"),
-    ("iso", AttributeType.FLOAT, "100.0"),
-    ("fstop", AttributeType.FLOAT, "1.4"),
-    ("min_fstop", AttributeType.FLOAT, "1.2"),
-    ("blade_count", AttributeType.INT, "5"),
-    ("focal_distance", AttributeType.FLOAT, "1000.0"),
-    ("blur_amount", AttributeType.FLOAT, "1.0"),
-    ("blur_radius", AttributeType.FLOAT, "0.0"),
-    ("slope", AttributeType.FLOAT, "0.88"),
-    ("toe", AttributeType.FLOAT, "0.55"),
-    ("shoulder", AttributeType.FLOAT, "0.26"),
-    ("black_clip", AttributeType.FLOAT, "0.0"),
-    ("white_clip", AttributeType.FLOAT, "0.04"),
-    ("temp", AttributeType.FLOAT, "6500.0"),
-    ("tint", AttributeType.FLOAT, "0.0"),
-    ("chromatic_aberration_intensity", AttributeType.FLOAT, "0.0"),
-    ("chromatic_aberration_offset", AttributeType.FLOAT, "0.0"),
-)
-_LENS: tuple[tuple[str, str], ...] = (
-    ("lens_circle_falloff", "5.0"),
-    ("lens_circle_multiplier", "0.0"),
-    ("lens_k", "-1.0"),
-    ("lens_kcube", "0.0"),
-    ("lens_x_size", "0.08"),
-    ("lens_y_size", "0.08"),
-)
-
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -164,99 +123,42 @@ class Blueprint:
         return next((one.value for one in self.definition.attributes if one.id == attribute), None)
 
 
-def _choice(
-    attribute_id: str, kind: AttributeType, value: str, others: tuple[str, ...] = (), only: bool = False
-) -> ActorAttribute:
-    return ActorAttribute(attribute_id, kind, value, others or (value,), True, only)
-
-
-def _fact(attribute_id: str, kind: AttributeType, value: str) -> ActorAttribute:
-    return ActorAttribute(attribute_id, kind, value, (), False, False)
-
-
 def _vehicle(
     name: str, body: BodyKind, generation: int, extent: Extent, has_colors: bool
 ) -> tuple[str, list[ActorAttribute]]:
     two_wheeled = body in ("motorcycle", "bicycle")
     attributes = [
-        _choice("role_name", AttributeType.STRING, "autopilot", ("autopilot", "scenario", "ego_vehicle")),
-        _choice("sticky_control", AttributeType.BOOL, "True"),
-        _choice("terramechanics", AttributeType.BOOL, "False"),
-        _fact("object_type", AttributeType.STRING, ""),
-        _fact("base_type", AttributeType.STRING, body),
-        _fact(
+        choice("role_name", AttributeType.STRING, "autopilot", ("autopilot", "scenario", "ego_vehicle")),
+        choice("sticky_control", AttributeType.BOOL, "True"),
+        choice("terramechanics", AttributeType.BOOL, "False"),
+        fact("object_type", AttributeType.STRING, ""),
+        fact("base_type", AttributeType.STRING, body),
+        fact(
             "special_type", AttributeType.STRING, _SPECIAL_TYPES.get(name, "electric" if name == "tesla.model3" else "")
         ),
-        _fact("number_of_wheels", AttributeType.INT, "2" if two_wheeled else "4"),
-        _fact("generation", AttributeType.INT, str(generation)),
-        _fact("has_lights", AttributeType.BOOL, "false" if body == "bicycle" else "true"),
-        _fact("has_dynamic_doors", AttributeType.BOOL, "false"),
+        fact("number_of_wheels", AttributeType.INT, "2" if two_wheeled else "4"),
+        fact("generation", AttributeType.INT, str(generation)),
+        fact("has_lights", AttributeType.BOOL, "false" if body == "bicycle" else "true"),
+        fact("has_dynamic_doors", AttributeType.BOOL, "false"),
     ]
     if has_colors:
-        attributes.append(_choice("color", AttributeType.RGB_COLOR, _COLORS[0], _COLORS))
+        attributes.append(choice("color", AttributeType.RGB_COLOR, _COLORS[0], _COLORS))
     if two_wheeled:
-        attributes.append(_choice("driver_id", AttributeType.INT, "0", tuple(str(i) for i in range(1, 4))))
+        attributes.append(choice("driver_id", AttributeType.INT, "0", tuple(str(i) for i in range(1, 4))))
     return f"vehicle.{name}", attributes
 
 
 def _walker(number: int) -> tuple[str, list[ActorAttribute]]:
     child = number in _CHILDREN
     attributes = [
-        _choice("role_name", AttributeType.STRING, "pedestrian"),
-        _choice("speed", AttributeType.FLOAT, "0.0", ("0.0", "1.2", "2.4") if child else ("0.0", "1.4", "2.8")),
-        _choice("is_invincible", AttributeType.BOOL, "True"),
-        _fact("gender", AttributeType.STRING, "female" if number % 2 else "male"),
-        _fact("age", AttributeType.STRING, "child" if child else "adult"),
-        _fact("generation", AttributeType.INT, "2" if number >= _SECOND_GENERATION_FROM else "1"),
+        choice("role_name", AttributeType.STRING, "pedestrian"),
+        choice("speed", AttributeType.FLOAT, "0.0", ("0.0", "1.2", "2.4") if child else ("0.0", "1.4", "2.8")),
+        choice("is_invincible", AttributeType.BOOL, "True"),
+        fact("gender", AttributeType.STRING, "female" if number % 2 else "male"),
+        fact("age", AttributeType.STRING, "child" if child else "adult"),
+        fact("generation", AttributeType.INT, "2" if number >= _SECOND_GENERATION_FROM else "1"),
     ]
     return f"walker.pedestrian.{number:04d}", attributes
-
-
-def _camera(with_post_processing: bool) -> list[ActorAttribute]:
-    attributes = [
-        _choice("role_name", AttributeType.STRING, "front"),
-        _choice("image_size_x", AttributeType.INT, "800"),
-        _choice("image_size_y", AttributeType.INT, "600"),
-        _choice("fov", AttributeType.FLOAT, "90.0"),
-        _choice("sensor_tick", AttributeType.FLOAT, "0.0"),
-        *(_choice(name, AttributeType.FLOAT, value) for name, value in _LENS),
-    ]
-    if with_post_processing:
-        attributes += [_choice(name, kind, value) for name, kind, value in _POST_PROCESSING]
-    return attributes
-
-
-def _noisy(*names: str) -> list[ActorAttribute]:
-    return [
-        _choice("role_name", AttributeType.STRING, "default"),
-        _choice("sensor_tick", AttributeType.FLOAT, "0.0"),
-        _choice("noise_seed", AttributeType.INT, "0"),
-        *(_choice(name, AttributeType.FLOAT, "0.0") for name in names),
-    ]
-
-
-_CAMERAS: tuple[tuple[str, CameraKind, SensorType], ...] = (
-    ("rgb", "rgb", SensorType.RGB_CAMERA),
-    ("semantic_segmentation", "semantic", SensorType.SEMANTIC_CAMERA),
-    ("instance_segmentation", "instance", SensorType.INSTANCE_CAMERA),
-    ("depth", "depth", SensorType.DEPTH_CAMERA),
-)
-_AXES = ("x", "y", "z")
-
-
-def _sensors() -> Iterator[tuple[str, list[ActorAttribute], SensorType | None, CameraKind | None]]:
-    for name, kind, sensor_type in _CAMERAS:
-        yield f"sensor.camera.{name}", _camera(kind == "rgb"), sensor_type, kind
-    places = ("lat", "lon", "alt")
-    gnss = [f"noise_{place}_{what}" for place in places for what in ("bias", "stddev")]
-    yield "sensor.other.gnss", _noisy(*gnss), SensorType.GNSS, None
-    imu = [f"noise_accel_stddev_{axis}" for axis in _AXES]
-    imu += [f"noise_gyro_{what}_{axis}" for what in ("bias", "stddev") for axis in _AXES]
-    yield "sensor.other.imu", _noisy(*imu), SensorType.IMU, None
-    role = [_choice("role_name", AttributeType.STRING, "default")]
-    yield "sensor.other.collision", role, SensorType.COLLISION, None
-    # The client computes lane invasions itself; the server only has to know the actor.
-    yield "sensor.other.lane_invasion", role, None, None
 
 
 def _all() -> Iterator[Blueprint]:
@@ -273,12 +175,12 @@ def _all() -> Iterator[Blueprint]:
     for number in range(1, _WALKER_COUNT + 1):
         extent = (0.15, 0.15, 0.62) if number in _CHILDREN else (0.19, 0.19, 0.93)
         yield Blueprint(define(*_walker(number)), "pedestrian", extent, TAG_PEDESTRIAN)
-    role = [_choice("role_name", AttributeType.STRING, "default")]
+    role = [choice("role_name", AttributeType.STRING, "default")]
     yield Blueprint(define("controller.ai.walker", role))
-    for sensor_id, attributes, sensor_type, camera in _sensors():
+    for sensor_id, attributes, sensor_type, camera in sensor_blueprints():
         yield Blueprint(define(sensor_id, attributes), sensor_type=sensor_type, camera=camera)
     for name, extent, tag in _PROPS:
-        prop = [_choice("role_name", AttributeType.STRING, "prop"), _fact("size", AttributeType.STRING, "medium")]
+        prop = [choice("role_name", AttributeType.STRING, "prop"), fact("size", AttributeType.STRING, "medium")]
         yield Blueprint(define(f"static.prop.{name}", prop), "prop", extent, tag)
 
 

@@ -1,32 +1,25 @@
-"""What each sensor sends after a tick: which of them are due, and their payloads.
+"""What sensors send after a tick: which of them are due, and their messages.
 
-A sensor that fails is reported once and skipped; the tick goes on. Random numbers depend on the sensor's `noise_seed`
-and on how often it has measured, never on frame numbers, ids or clocks.
+A sensor that fails is reported once and skipped; the tick goes on.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from carlaseg.simulator.actors import Actor, Sensor, Vehicle, Visible
-from carlaseg.simulator.blueprints import number_of
-from carlaseg.simulator.collisions import Contact, SolidBoxes, contacts_of
-from carlaseg.simulator.geography import GeoReference, read_geo_reference
-from carlaseg.simulator.poses import ZERO, Triple, rotation_matrix, unrotate
+from carlaseg.simulator.actors import Sensor
+from carlaseg.simulator.collisions import SolidBoxes
+from carlaseg.simulator.geography import read_geo_reference
+from carlaseg.simulator.instruments import Instrument, Surroundings, make_instrument
 from carlaseg.simulator.scene import ByteArray, CameraSpec, Frame, Pose, Weather
 from carlaseg.simulator.world import World
-from carlaseg.wire.sensor_payloads import collision_part, gnss_part, image_parts, imu_part
-from carlaseg.wire.stream import Buffer, SensorType, serialize_sensor_header, serialize_token
-from carlaseg.wire.values import ActorDescription, ActorRecord, BoundingBox, Vector3
+from carlaseg.wire.stream import Buffer, serialize_sensor_header
 
 logger = logging.getLogger(__name__)
 
-GRAVITY_MPS2 = 9.81
 _TICK_TOLERANCE_S = 1e-6
 """sensor_tick and the time step arrive as 32-bit floats: twenty steps of 0.05 s must make 1.0 s."""
 
@@ -46,17 +39,25 @@ class CameraRenderer(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
+@dataclass
+class _Kept:
+    """What is kept for a sensor between its measurements: its instrument, and renderer keys by what they draw."""
+
+    instrument: Instrument
+    keys: dict[CameraSpec, list[int]]
+
+
 class SensorSuite:
     """All sensors of an episode, with the cameras the renderer keeps for them."""
 
     def __init__(self, world: World, renderer: CameraRenderer, stream_port: int) -> None:
         self._world = world
         self._renderer = renderer
-        self._stream_port = stream_port
-        self._cameras: dict[int, int] = {}
+        self._kept: dict[int, _Kept] = {}
         self._failed: set[int] = set()
-        self._solid = SolidBoxes(world.town)
-        self._reference: GeoReference = read_geo_reference(world.town.opendrive)
+        self._surroundings = Surroundings(
+            world, SolidBoxes(world.town), read_geo_reference(world.town.opendrive), stream_port
+        )
 
     def measure(self, is_heard: Callable[[int], bool], draws: bool) -> Iterator[Message]:
         """Return (stream id, message parts) of every sensor that is due and has a listener.
@@ -65,35 +66,43 @@ class SensorSuite:
             is_heard: whether a stream has a subscriber.
             draws: false when the world is not rendered: cameras then stay silent.
         """
-        world = self._world
         self._forget_destroyed()
-        due = [sensor for sensor in world.of_kind(Sensor) if self._is_due(sensor) and is_heard(sensor.stream_id)]
-        cameras = [sensor for sensor in due if sensor.blueprint.camera is not None]
-        for sensor in due:
-            if sensor.blueprint.camera is not None:
+        waiting: list[tuple[Sensor, list[int], list[Pose]]] = []
+        for sensor in self._world.of_kind(Sensor):
+            elapsed_s = self._elapsed_when_due(sensor)
+            if elapsed_s is None or not is_heard(sensor.stream_id):
                 continue
             try:
-                for payload in self._payloads(sensor):
-                    yield sensor.stream_id, (self._header(sensor), payload)
+                kept = self._keep(sensor)
+                if kept.instrument.is_camera and not draws:
+                    continue
+                views = kept.instrument.views(elapsed_s)
+                if views:
+                    waiting.append((sensor, self._camera_keys(kept, views), [pose for _, pose in views]))
+                    continue
+                for parts in kept.instrument.messages(()):
+                    yield sensor.stream_id, (self._header(sensor), *parts)
             except Exception as error:  # one sensor's fault must not end the world
                 self._report(sensor, error)
-        if draws and cameras:
-            yield from self._draw(cameras)
+        if waiting:
+            yield from self._draw(waiting, self._world.drawn_frame())
 
     def close(self) -> None:
         """Give back the renderer's cameras."""
-        for key in self._cameras.values():
-            self._renderer.remove_camera(key)
-        self._cameras.clear()
+        for actor_id in list(self._kept):
+            self._forget(actor_id)
 
-    def _is_due(self, sensor: Sensor) -> bool:
+    def _elapsed_when_due(self, sensor: Sensor) -> float | None:
+        """Simulation time since the sensor's last measurement, None while it has to wait for its next."""
+        elapsed_s = self._world.delta_s
         if sensor.since_last_s is not None and sensor.period_s > 0.0:
             sensor.since_last_s += self._world.delta_s
             if sensor.since_last_s + _TICK_TOLERANCE_S < sensor.period_s:
-                return False
+                return None
+            elapsed_s = sensor.since_last_s
         sensor.since_last_s = 0.0
         sensor.measurements += 1
-        return True
+        return elapsed_s
 
     def _header(self, sensor: Sensor) -> bytes:
         sensor_type = sensor.blueprint.sensor_type
@@ -113,119 +122,51 @@ class SensorSuite:
             )
             logger.debug("trace", exc_info=error)
 
-    # Cameras
+    def _keep(self, sensor: Sensor) -> _Kept:
+        kept = self._kept.get(sensor.actor_id)
+        if kept is None:
+            kept = self._kept[sensor.actor_id] = _Kept(make_instrument(sensor, self._surroundings), {})
+        return kept
 
-    def _forget_destroyed(self) -> None:
-        gone = [actor_id for actor_id in self._cameras if actor_id not in self._world.actors]
-        for actor_id in gone:
-            self._renderer.remove_camera(self._cameras.pop(actor_id))
+    def _camera_keys(self, kept: _Kept, views: Sequence[tuple[CameraSpec, Pose]]) -> list[int]:
+        """A renderer's key for each view; views that draw alike need different ones."""
+        used: dict[CameraSpec, int] = {}
+        keys = []
+        for spec, _ in views:
+            index = used.get(spec, 0)
+            used[spec] = index + 1
+            pool = kept.keys.setdefault(spec, [])
+            if index == len(pool):
+                pool.append(self._renderer.add_camera(spec))
+            keys.append(pool[index])
+        return keys
 
-    def _camera_key(self, sensor: Sensor) -> int:
-        key = self._cameras.get(sensor.actor_id)
-        if key is None:
-            kind = sensor.blueprint.camera
-            assert kind is not None  # by the caller's choice
-            spec = CameraSpec(
-                kind,
-                int(number_of(sensor.attributes, "image_size_y", 600)),
-                int(number_of(sensor.attributes, "image_size_x", 800)),
-                number_of(sensor.attributes, "fov", 90.0),
-            )
-            key = self._cameras[sensor.actor_id] = self._renderer.add_camera(spec)
-        return key
-
-    def _draw(self, sensors: list[Sensor]) -> Iterator[Message]:
-        frame = self._world.drawn_frame()
+    def _draw(self, waiting: list[tuple[Sensor, list[int], list[Pose]]], frame: Frame) -> Iterator[Message]:
+        """Draw everything for everybody at once, then make the messages."""
         try:
-            views = [(self._camera_key(sensor), sensor.pose) for sensor in sensors]
+            views = [view for _, keys, poses in waiting for view in zip(keys, poses, strict=True)]
             images = self._renderer.render(views, frame)
         except Exception as error:
-            if len(sensors) == 1:
-                self._report(sensors[0], error)
+            if len(waiting) == 1:
+                self._report(waiting[0][0], error)
                 return
             # Somebody among them fails: each for itself, so that the others go on.
-            for sensor in sensors:
-                yield from self._draw([sensor])
+            for one in waiting:
+                yield from self._draw([one], frame)
             return
-        for sensor, (key, _) in zip(sensors, views, strict=True):
-            fov_deg = number_of(sensor.attributes, "fov", 90.0)
-            yield sensor.stream_id, (self._header(sensor), *image_parts(images[key], fov_deg))
+        for sensor, keys, _ in waiting:
+            try:
+                instrument = self._kept[sensor.actor_id].instrument
+                for parts in instrument.messages([images[key] for key in keys]):
+                    yield sensor.stream_id, (self._header(sensor), *parts)
+            except Exception as error:
+                self._report(sensor, error)
 
-    # The others
+    def _forget_destroyed(self) -> None:
+        for actor_id in [actor_id for actor_id in self._kept if actor_id not in self._world.actors]:
+            self._forget(actor_id)
 
-    def _payloads(self, sensor: Sensor) -> Iterator[bytes]:
-        sensor_type = sensor.blueprint.sensor_type
-        if sensor_type is SensorType.GNSS:
-            yield self._gnss(sensor)
-        elif sensor_type is SensorType.IMU:
-            yield self._imu(sensor)
-        elif sensor_type is SensorType.COLLISION:
-            yield from self._collisions(sensor)
-
-    def _gnss(self, sensor: Sensor) -> bytes:
-        pose, noise = sensor.pose, _Noise(sensor)
-        latitude, longitude = self._reference.locate(pose.x, pose.y)
-        return gnss_part(
-            latitude + noise.draw("noise_lat_bias", "noise_lat_stddev"),
-            longitude + noise.draw("noise_lon_bias", "noise_lon_stddev"),
-            pose.z + noise.draw("noise_alt_bias", "noise_alt_stddev"),
-        )
-
-    def _imu(self, sensor: Sensor) -> bytes:
-        axes, noise = rotation_matrix(sensor.pose), _Noise(sensor)
-        ax, ay, az = sensor.acceleration
-        felt = unrotate(axes, (ax, ay, az + GRAVITY_MPS2))
-        turned = unrotate(axes, _radians(sensor.angular_velocity))
-        acceleration = [
-            value + noise.draw("", f"noise_accel_stddev_{axis}") for value, axis in zip(felt, "xyz", strict=True)
-        ]
-        turning = [
-            value + noise.draw(f"noise_gyro_bias_{axis}", f"noise_gyro_stddev_{axis}")
-            for value, axis in zip(turned, "xyz", strict=True)
-        ]
-        # North is -y in CARLA's frame.
-        compass = (math.radians(sensor.pose.yaw) + math.pi / 2) % (2 * math.pi)
-        return imu_part(Vector3(*acceleration), Vector3(*turning), compass)
-
-    def _collisions(self, sensor: Sensor) -> Iterator[bytes]:
-        parent = self._world.actors.get(sensor.parent_id)
-        if not isinstance(parent, Visible):
-            return
-        for contact in contacts_of(parent, self._world, self._solid):
-            yield collision_part(self._record(parent), self._other(contact), Vector3(*_impulse(parent, contact)))
-
-    def _record(self, actor: Actor) -> ActorRecord:
-        token = serialize_token(actor.stream_id, self._stream_port) if actor.stream_id else b""
-        return actor.record(token)
-
-    def _other(self, contact: Contact) -> ActorRecord:
-        if contact.actor is not None:
-            return self._record(contact.actor)
-        description = ActorDescription(0, "static.unknown")
-        return ActorRecord(0, 0, description, BoundingBox(Vector3(), Vector3()), bytes((contact.tag,)), b"")
-
-
-class _Noise:
-    """Gaussian noise of one measurement."""
-
-    def __init__(self, sensor: Sensor) -> None:
-        self._attributes = sensor.attributes
-        seed = int(number_of(sensor.attributes, "noise_seed"))
-        self._random = np.random.default_rng((abs(seed), sensor.measurements))
-
-    def draw(self, bias: str, deviation: str) -> float:
-        """Return one number: the attribute `bias` plus noise of the attribute `deviation`."""
-        spread = number_of(self._attributes, deviation)
-        noise = float(self._random.standard_normal()) * spread if spread > 0.0 else 0.0
-        return number_of(self._attributes, bias) + noise
-
-
-def _radians(degrees: Triple) -> Triple:
-    return math.radians(degrees[0]), math.radians(degrees[1]), math.radians(degrees[2])
-
-
-def _impulse(sensed: Visible, contact: Contact) -> Triple:
-    mass = sensed.physics.mass if isinstance(sensed, Vehicle) else 70.0
-    theirs = contact.actor.velocity if contact.actor is not None else ZERO
-    ours = sensed.velocity
-    return mass * (theirs[0] - ours[0]), mass * (theirs[1] - ours[1]), mass * (theirs[2] - ours[2])
+    def _forget(self, actor_id: int) -> None:
+        for keys in self._kept.pop(actor_id).keys.values():
+            for key in keys:
+                self._renderer.remove_camera(key)

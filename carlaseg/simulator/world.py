@@ -32,6 +32,7 @@ COLLISION_AT_SPAWN = "Spawn failed because of collision at spawn position"
 """CARLA's own words: scripts compare them."""
 MAX_TOMBSTONES = 4096
 TRAFFIC_LIGHT_TAG = 7
+GRAVITY_MPS2 = 9.81
 _SPAWN_MARGIN_M = 0.05
 
 
@@ -58,6 +59,7 @@ class World:
         self.delta_s = 0.0
         self.weather = Weather()
         self.map_changed = True
+        self.gravity_mps2 = GRAVITY_MPS2
         self.spectator = Actor(
             actor_id=self._next_actor_id(),
             description=ActorDescription(0, "spectator"),

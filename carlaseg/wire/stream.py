@@ -50,8 +50,15 @@ class SensorType(IntEnum):
 
     COLLISION = 0
     DEPTH_CAMERA = 1
+    NORMALS_CAMERA = 2
+    EVENT_CAMERA = 3
     GNSS = 4
     IMU = 5
+    OBSTACLE = 7
+    OPTICAL_FLOW_CAMERA = 8
+    RADAR = 9
+    SEMANTIC_LIDAR = 10
+    LIDAR = 11
     RGB_CAMERA = 13
     SEMANTIC_CAMERA = 14
     INSTANCE_CAMERA = 15

@@ -13,7 +13,7 @@ import pytest
 
 from carlaseg.simulator.testing import Address, running_simulator
 
-SCENARIOS = Path(__file__).with_name("scenarios.py")
+PERFORM = Path(__file__).with_name("perform.py")
 REAL_SERVER = os.environ.get("CARLASEG_TEST_SERVER", "")
 
 
@@ -42,10 +42,10 @@ def free_port() -> int:
 
 @pytest.fixture
 def play(server, tmp_path):
-    """Plays a scenario of scenarios.py in a process of its own and returns what it saw."""
+    """Plays a scenario in a process of its own and returns what it saw."""
 
     def run(name: str, timeout_s: float = 120.0) -> dict:
-        command = [sys.executable, str(SCENARIOS), name, server.host, str(server.port), str(free_port())]
+        command = [sys.executable, str(PERFORM), name, server.host, str(server.port), str(free_port())]
         environment = {**os.environ, "CARLA_CACHE_DIR": str(tmp_path / "cache")}
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, cwd=tmp_path)
         assert done.returncode == 0, f"{name} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"

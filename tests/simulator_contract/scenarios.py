@@ -1,16 +1,14 @@
 """What a CARLA client does, one function a scenario: takes a connected client, returns what it saw as plain values.
 
-Run as a program of its own: `python scenarios.py NAME HOST PORT TM_PORT` prints the result as JSON on its last line. A
-client that a server's mistake aborts then ends this process and not the tests'.
+`perform.py` plays one in a process of its own: a client that a server's mistake aborts then ends that process and not
+the tests'.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import queue
-import sys
 import time
 
 import carla
@@ -40,7 +38,7 @@ def synchronous(world, delta_s=DT_S):
 
 
 CLIENT: carla.Client = None
-TM_PORT = 0
+HOST, PORT, TM_PORT = "", 0, 0
 
 
 def place(pose):
@@ -610,10 +608,3 @@ def pushing(client):
         for _ in range(50):
             world.tick()
         return {"speeds": [first, ego.get_velocity().length()]}
-
-
-if __name__ == "__main__":
-    name, HOST, PORT, TM_PORT = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    CLIENT = carla.Client(HOST, PORT)
-    CLIENT.set_timeout(WAIT_S)
-    print(json.dumps(globals()[name](CLIENT)), flush=True)
