@@ -5,7 +5,7 @@ winning. The effective configuration is written into every recording, run and ou
 `--config`. The command line makes its flags from these dataclasses; a field's docstring is its help text.
 """
 
-from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig
+from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig, ViewConfig
 from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
@@ -27,6 +27,7 @@ __all__ = [
     "StatsConfig",
     "TrainConfig",
     "VerifyConfig",
+    "ViewConfig",
     "check_range",
     "from_mapping",
     "load",

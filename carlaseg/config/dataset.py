@@ -78,3 +78,41 @@ class ConvertConfig:
         check_range("--test", self.test, 0, 0.9)
         check_range("--val and --test together", self.val + self.test, 0, 0.95)
         check_range("--shard-mb", self.shard_mb, 0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig:
+    """Look at a dataset: a contact sheet, a video, or a file for the Rerun viewer."""
+
+    input: Path = Path("dataset")
+    """Dataset to look at, in any layout that is read."""
+    output: Path = Path("contact_sheet.jpg")
+    """Contact sheet to write: each image beside itself with its labels over it, spread over the dataset."""
+    video: Path | None = None
+    """Write this .mp4 instead, of frames in a row."""
+    rerun: Path | None = None
+    """Write this .rrd instead, for the Rerun viewer (optional extra: rerun)."""
+    show: Literal["rgb", "colours", "overlay"] = "overlay"
+    """What the video shows."""
+    fps: float = 10.0
+    """Pictures a second of the video."""
+    columns: int = 4
+    """Pairs a row of the contact sheet."""
+    frames: int | None = None
+    """How many images: 24 of a contact sheet when not given, all of a video."""
+    height: int = 160
+    """Height of one picture of the contact sheet, in pixels."""
+    scheme: str | None = None
+    """Label scheme of the masks, where the dataset does not say."""
+    split: str | None = None
+    """Split to look at (train, val, test), where its layout has splits."""
+    overwrite: bool = False
+    """Replace the file when it is there."""
+
+    def __post_init__(self) -> None:
+        """Refuse sheets and videos that cannot be."""
+        check_range("--columns", self.columns, 1, 50)
+        check_range("--height", self.height, 16, 2160)
+        check_range("--fps", self.fps, 0.1, 1000)
+        if self.frames is not None:
+            check_range("--frames", self.frames, 1)

@@ -55,7 +55,7 @@ def metadata(label_scheme: LabelScheme = SCHEME, town: str = "carlaseg_grid") ->
         town=town,
         weather="ClearNoon",
         seeds={"town": 1, "traffic": 2},
-        rig=(SensorRecord("rgb", "sensor.camera.rgb", (48, 64), (96, 128), 90.0, ORIGIN, {"gamma": "2.2"}),),
+        rig=(SensorRecord("rgb", "sensor.camera.rgb", (48, 64), (96, 128), 90.0, ORIGIN, {"gamma": "2.2"}, "rgb"),),
         label_scheme=label_scheme,
         configuration={"frames": 5, "size": "48x64"},
         command=("carlaseg", "record", "--frames", "5"),

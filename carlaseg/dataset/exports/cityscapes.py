@@ -18,9 +18,10 @@ import numpy as np
 
 from carlaseg import labels
 from carlaseg.dataset.exports.encoding import as_bgr, image_as_png, png, put, slug, translated
-from carlaseg.dataset.exports.geometry import right_handed_angles, right_handed_location
 from carlaseg.dataset.exports.job import Row
-from carlaseg.dataset.exports.source import Known, Source
+from carlaseg.dataset.exports.source import Source
+from carlaseg.dataset.geometry import right_handed_angles, right_handed_location
+from carlaseg.dataset.recorded import Known
 from carlaseg.dataset.records import intrinsics
 from carlaseg.labels import IGNORE_ID
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from carlaseg import labels
 from carlaseg.dataset.exports.encoding import as_bgr, image_as_png, png, put, translated
-from carlaseg.dataset.exports.geometry import CAMERA_TO_BODY, right_handed_rotation
 from carlaseg.dataset.exports.job import Row
-from carlaseg.dataset.exports.source import Known, Source
+from carlaseg.dataset.exports.source import Source
+from carlaseg.dataset.geometry import CAMERA_TO_BODY, right_handed_rotation
+from carlaseg.dataset.recorded import Known
 from carlaseg.dataset.records import Pose, intrinsics
 
 _FOLDER_OF_SPLIT = {"train": "training", "val": "training", "test": "testing"}

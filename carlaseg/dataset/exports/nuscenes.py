@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 from carlaseg.dataset.exports.encoding import image_as_it_is, png, put, slug
-from carlaseg.dataset.exports.geometry import (
+from carlaseg.dataset.exports.job import Row
+from carlaseg.dataset.exports.json_tables import array_text, write_text
+from carlaseg.dataset.exports.source import Source
+from carlaseg.dataset.geometry import (
     CAMERA_TO_BODY,
     quaternion,
     right_handed_location,
     right_handed_rotation,
 )
-from carlaseg.dataset.exports.job import Row
-from carlaseg.dataset.exports.json_tables import array_text, write_text
-from carlaseg.dataset.exports.source import Known, Source
+from carlaseg.dataset.recorded import Known
 from carlaseg.dataset.records import intrinsics
 from carlaseg.errors import DatasetError
 

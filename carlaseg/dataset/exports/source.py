@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ import numpy as np
 from carlaseg import labels
 from carlaseg.dataset.exports.splits import SPLITS, assign_splits
 from carlaseg.dataset.opening import open_dataset
-from carlaseg.dataset.reader import FRAMES_FILE, is_recording, read_metadata
-from carlaseg.dataset.records import FrameRecord, RecordingMetadata, SensorRecord
+from carlaseg.dataset.reader import is_recording, read_metadata
+from carlaseg.dataset.recorded import Books, Known
 from carlaseg.dataset.samples import Dataset, Sample, SampleTable
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
@@ -72,7 +71,7 @@ class Source:
         self.scheme: LabelScheme = whole.scheme
         parts = self._own_splits(whole, scheme) if whole.splits else self._assigned(whole, rule)
         self.samples = _Joined(parts)
-        self._books: dict[Path, _Book] = {}
+        self._books = Books()
         self.towns, self.weathers = Counter[str](), Counter[str]()
         folders: set[Path] = set()
         for _, sample in self.samples:
@@ -97,13 +96,7 @@ class Source:
         Raises:
             DatasetError: the recording is damaged.
         """
-        recording = sample.image_path.parents[1]
-        if sample.frame is None or not (recording in self._books or is_recording(recording)):
-            return None
-        # Two threads may read the same book at once; the second one's is as good.
-        book = self._books.get(recording) or self._books.setdefault(recording, _Book(recording))
-        frame = book.frame(sample.frame)
-        return None if frame is None else Known(recording, book.metadata, frame, book.camera)
+        return self._books.known(sample)
 
     def fingerprint(self) -> str:
         """A number that changes when a sample comes, goes, or changes its split."""
@@ -159,47 +152,3 @@ class _Joined:
         for split, table in self._parts:
             for sample in table:
                 yield split, sample
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a recording knows of a sample."""
-
-    recording: Path
-    metadata: RecordingMetadata
-    frame: FrameRecord
-    camera: SensorRecord | None
-
-
-class _Book:
-    """A recording's lines found by frame number, each read when asked for: 16 bytes of memory a frame."""
-
-    def __init__(self, recording: Path) -> None:
-        self.metadata = read_metadata(recording)
-        self._path = recording / FRAMES_FILE
-        frames, starts = array("q"), array("q")
-        position = 0
-        with self._path.open("rb") as file:
-            for line in file:
-                head, _, _ = line.partition(b",")
-                number = head.removeprefix(b'{"frame":')
-                if line.endswith(b"\n") and number.isdigit():
-                    frames.append(int(number))
-                    starts.append(position)
-                position += len(line)
-        order = np.argsort(np.array(frames, np.int64), kind="stable")
-        self._frames, self._starts = np.array(frames, np.int64)[order], np.array(starts, np.int64)[order]
-
-    def frame(self, number: int) -> FrameRecord | None:
-        """The first line of that number."""
-        place = int(np.searchsorted(self._frames, number))
-        if place == len(self._frames) or self._frames[place] != number:
-            return None
-        with self._path.open("rb") as file:
-            file.seek(int(self._starts[place]))
-            return FrameRecord.from_line(file.readline(), f"{self._path}, frame {number}")
-
-    @property
-    def camera(self) -> SensorRecord | None:
-        """The camera of `rgb/`: the first that takes pictures in colour."""
-        return next((sensor for sensor in self.metadata.rig if sensor.blueprint == "sensor.camera.rgb"), None)
