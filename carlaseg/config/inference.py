@@ -21,6 +21,8 @@ class InferConfig:
     """Run folder, or `latest` for the newest one under --runs."""
     runs: Path = Path("runs")
     """Folder of run folders."""
+    model: Path | None = None
+    """Exported artefact to use in place of a run: .onnx, .xml, .tflite, .pt2 or a SavedModel folder."""
     input: tuple[str, ...] = ("dataset_test",)
     """What to segment, one or several: folders in any known layout, images, quoted patterns ("a/**/*.png"), videos,
     a camera (camera:0), a running CARLA server (carla://127.0.0.1:2000)."""

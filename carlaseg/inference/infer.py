@@ -313,9 +313,9 @@ def infer_command(config: InferConfig) -> int:
     folder = shlex.quote(str(outcome.folder))
     if outcome.scores is not None:
         say("next", f"carlaseg evaluate {folder}     intervals, by drive and weather, what is confused")
-    network = find_network(config)
-    if network.path.is_dir():
-        say("next", f"carlaseg report {shlex.quote(str(network.path))} --results {folder}")
+    if config.model is None:
+        run = find_network(config).path
+        say("next", f"carlaseg report {shlex.quote(str(run))} --results {folder}")
     return EXIT_DAMAGED if outcome.damaged else 0
 
 

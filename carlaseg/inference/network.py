@@ -14,6 +14,7 @@ from carlaseg.checkpoint import RunFolder, load_model
 from carlaseg.config import InferConfig
 from carlaseg.inference.panels import Legend
 from carlaseg.inference.predictor import KerasPredictor, Runtime
+from carlaseg.inference.runtimes import open_artefact
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ def find_network(config: InferConfig) -> Network:
     """The network that the settings name.
 
     Raises:
-        CheckpointError: there is none, or it is of a newer format.
+        CheckpointError: there is none, it is of a newer format, or the exported file is not one of ours.
+        ConfigError: the exported file's runtime is not installed.
     """
+    if config.model is not None:
+        return _of_artefact(config.model)
     run = RunFolder.find(config.run, config.runs)
     card = run.model_card()
     best = [r for r in run.metrics() if r.get("best")] if config.checkpoint == "best" else run.metrics()
@@ -80,4 +84,23 @@ def find_network(config: InferConfig) -> Network:
         palette=card.palette,
         size=card.size,
         load=load,
+    )
+
+
+def _of_artefact(path: Path) -> Network:
+    # Opened at once: what it is can be read from the inside alone, and is read in less than Keras needs to load.
+    artefact = open_artefact(path)
+    card = artefact.card
+    return Network(
+        name=f"{card.run}_{path.suffix.lstrip('.') or 'saved_model'}_{card.precision}",
+        path=path,
+        what=(
+            f"{path}, from the {card.checkpoint} weights of {card.run}: {card.network}, {card.num_classes} classes "
+            f"({card.scheme}), {card.precision}, by {artefact.name}"
+        ),
+        scheme=card.scheme,
+        class_names=card.class_names,
+        palette=card.palette,
+        size=card.size or card.trained_size,
+        load=lambda: artefact,
     )
