@@ -34,6 +34,7 @@ from carlaseg.config import RecordConfig, Size  # noqa: E402
 from carlaseg.recording.drive import Drive  # noqa: E402
 from carlaseg.recording.embedded import EmbeddedSimulator  # noqa: E402
 from carlaseg.recording.recorder import RecordResult, record  # noqa: E402
+from carlaseg.recording.rig import front_pair  # noqa: E402
 from carlaseg.recording.session import Session  # noqa: E402
 from carlaseg.recording.stopwatch import Stopwatch  # noqa: E402
 
@@ -66,15 +67,15 @@ def save_to_disk_loop(config: RecordConfig, session_files: Path) -> float:
     with Session(
         config.host, config.port, fps=config.fps, timeout_s=config.timeout, files_folder=session_files
     ) as session:
-        drive = Drive(session, config, Stopwatch())
+        drive = Drive(session, config, front_pair(config), Stopwatch())
         drive.begin(0, lambda: True)
         began_s = time.perf_counter()
         for slot in range(config.frames):
             frame = drive.next_frame(slot, lambda: True)
             assert frame is not None
             number = frame.line.frame
-            frame.sensors["rgb"].data.save_to_disk(str(folder / f"rgb_{number:08d}.png"))
-            frame.sensors["semantic"].data.save_to_disk(
+            frame.sensors["rgb_front"].data.save_to_disk(str(folder / f"rgb_{number:08d}.png"))
+            frame.sensors["semantic_front"].data.save_to_disk(
                 str(folder / f"seg_{number:08d}.png"), carla.ColorConverter.CityScapesPalette
             )
         elapsed_s = time.perf_counter() - began_s

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from carlaseg.config.values import Size, check_range
+from carlaseg.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,9 @@ class RecordConfig:
     """Metres the camera sits above the ground."""
     camera_pitch: float = -15.0
     """Degrees the camera looks up (down when negative)."""
+    rig: str | None = None
+    """Sensors from a TOML file or a preset (front, front_800x600, kitti, nuscenes, stereo, surround), in place of one
+    RGB and semantic pair by the six settings above."""
     seed: int = 0
     """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
     driver: Literal["autopilot", "waypoints"] = "autopilot"
@@ -74,6 +78,13 @@ class RecordConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no recording can have."""
+        if self.rig is not None:
+            for name in ("size", "camera_size", "fov", "camera_x", "camera_z", "camera_pitch"):
+                if getattr(self, name) != getattr(RecordConfig, name):
+                    raise ConfigError(
+                        f"--rig {self.rig}: expected the cameras as the rig has them, received "
+                        f"--{name.replace('_', '-')} as well. Copy the rig's TOML file and change it there."
+                    )
         check_range("--frames", self.frames, 1)
         check_range("--every", self.every, 1)
         check_range("--fps", self.fps, 1, 1000)

@@ -28,8 +28,12 @@ def write_card(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, i
     scheme = metadata.label_scheme
     sensors = "\n".join(
         f"| {sensor.name} | {sensor.blueprint} | {sensor.size[0]}x{sensor.size[1]} | "
-        f"{sensor.camera_size[0]}x{sensor.camera_size[1]} | {sensor.fov_deg:g} |"
+        f"{sensor.camera_size[0]}x{sensor.camera_size[1]} | {sensor.fov_deg:g} | `{sensor.folder}/` |"
         for sensor in metadata.rig
+    )
+    instruments = "".join(
+        f"\n| {sensor.name} | {sensor.blueprint} | | | | {f'`{sensor.folder}/`' if sensor.folder else 'frames.jsonl'} |"
+        for sensor in metadata.instruments
     )
     classes = ", ".join(f"{label.class_id} {label.name}" for label in scheme.classes)
     source = STAND_IN if metadata.simulator == "embedded" else "Drawn by a CARLA server."
@@ -47,9 +51,9 @@ def write_card(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, i
 | carlaseg | {metadata.carlaseg_version} |
 | started | {metadata.started} |
 
-| sensor | blueprint | saved (HxW) | drawn (HxW) | field of view |
-| --- | --- | --- | --- | --- |
-{sensors}
+| sensor | blueprint | saved (HxW) | drawn (HxW) | field of view | where |
+| --- | --- | --- | --- | --- | --- |
+{sensors}{instruments}
 
 `rgb/` holds the pictures, `seg_raw/` the ids in one 8-bit channel, `seg/` the ids in colours (where it was asked for),
 `frames.jsonl` pose, speed and weather of each frame, `recording.json` everything that holds for all of them.

@@ -15,7 +15,7 @@ from carlaseg.config import RecordConfig, nearest
 from carlaseg.dataset.records import FrameRecord, Pose
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.drivers import Autopilot, Driver, LaneFollower, LaneWalk
-from carlaseg.recording.rig import Rig, front_pair
+from carlaseg.recording.rig import Rig, RigSpec
 from carlaseg.recording.session import Session
 from carlaseg.recording.stopwatch import Stopwatch
 from carlaseg.recording.streams import MissingFrame, SensorFrame
@@ -33,7 +33,7 @@ class DriveFrame:
 
     Attributes:
         line: what is written about it.
-        sensors: their data, by kind ("rgb", "semantic").
+        sensors: their data, by sensor name.
     """
 
     line: FrameRecord
@@ -54,6 +54,7 @@ class Drive:
     Args:
         session: in synchronous mode; all that is spawned ends with it.
         config: of the recording.
+        rig: the sensors to mount on the ego.
         watch: gets the seconds of the stages "simulator" and "wait".
         rest_between: let the sensors rest in ticks that are not saved, so that nothing is drawn for them. For the
             embedded simulator; a real camera's exposure and textures settle by drawing.
@@ -68,7 +69,9 @@ class Drive:
         SimulatorError: no place for the ego.
     """
 
-    def __init__(self, session: Session, config: RecordConfig, watch: Stopwatch, rest_between: bool = False) -> None:
+    def __init__(
+        self, session: Session, config: RecordConfig, rig: RigSpec, watch: Stopwatch, rest_between: bool = False
+    ) -> None:
         self._session = session
         self._config = config
         self._watch = watch
@@ -84,7 +87,7 @@ class Drive:
         }
         traffic = Traffic(session, config.seed, config.traffic_port)
         self.ego = traffic.spawn_ego()
-        self.rig = Rig(session, self.ego, front_pair(config))
+        self.rig = Rig(session, self.ego, rig)
         self.vehicles = traffic.spawn_vehicles(config.traffic)
         self.walkers = traffic.spawn_walkers(config.walkers)
         if float(weather.sun_altitude_angle) < 0.0:
@@ -103,7 +106,7 @@ class Drive:
             keep_going: asked before each tick; the drive breaks off when it says no.
 
         Returns:
-            Data of the last warm-up tick, by kind; None when `keep_going` said no.
+            Data of the last warm-up tick, by sensor name; None when `keep_going` said no.
 
         Raises:
             SimulatorError: a sensor does not deliver, or the server does not answer.
@@ -118,7 +121,7 @@ class Drive:
             frame = self._tick()
             try:
                 with self._watch.stage("wait"):
-                    seen = self._by_kind(self.rig.collect(frame))
+                    seen = self.rig.collect(frame)
             except MissingFrame as error:
                 seen, drops = None, drops + 1
                 if drops >= DROPS_BEFORE_GIVING_UP:
@@ -174,12 +177,9 @@ class Drive:
         snapshot = self._session.snapshot
         if int(snapshot.frame) != simulator_frame:
             raise MissingFrame(simulator_frame, f"the snapshot is of frame {snapshot.frame}", ())
-        for sensor in self.rig.sensors:
-            height, width = sensor.spec.camera_size
-            received = len(collected[sensor.spec.name].data.raw_data)
-            if received != 4 * height * width:
-                reason = f"{sensor.spec.name}: {received} bytes instead of {4 * height * width}"
-                raise MissingFrame(simulator_frame, reason, ())
+        for sensor in self.rig.spec.sensors:
+            if wrong := sensor.wrong_length(collected[sensor.name].data):
+                raise MissingFrame(simulator_frame, wrong, ())
         # Never actor.get_transform(): that may be of another tick.
         ego = snapshot.find(self.ego.id)
         if ego is None:
@@ -195,11 +195,13 @@ class Drive:
             velocity_mps=(round(velocity[0], DECIMALS), round(velocity[1], DECIMALS), round(velocity[2], DECIMALS)),
             speed_kmh=round(3.6 * sum(component**2 for component in velocity) ** 0.5, DECIMALS),
             weather=self.weather,
+            measurements={
+                sensor.name: values
+                for sensor in self.rig.spec.sensors
+                if (values := sensor.values(collected[sensor.name].data)) is not None
+            },
         )
-        return DriveFrame(line, self._by_kind(collected))
-
-    def _by_kind(self, collected: Mapping[str, SensorFrame]) -> Mapping[str, SensorFrame]:
-        return {sensor.spec.kind: collected[sensor.spec.name] for sensor in self.rig.sensors}
+        return DriveFrame(line, collected)
 
     def _drop(self, error: MissingFrame) -> None:
         # A lost frame cannot be asked for again: the world has moved on. The next tick takes its place. Two in a row

@@ -1,6 +1,7 @@
 """The ego's camera as a stream of frames, for programs that must not know CARLA.
 
-`python -m carlaseg.recording.ego_stream CONFIG` runs it. The one argument is a RecordConfig as JSON. Standard output gets lines of JSON, each of which says what follows it:
+`python -m carlaseg.recording.ego_stream CONFIG` runs it. The one argument is a RecordConfig as JSON. Standard output
+gets lines of JSON, each of which says what follows it:
 
     {"town": ..., "weather": ..., "scheme": ... or null}      once, when the ego stands
     {"frame": 21, "timestamp_s": 1.05}                         then two arrays in NumPy's format (.npy, one after the
@@ -25,8 +26,8 @@ import numpy as np
 from carlaseg.config import RecordConfig, from_mapping
 from carlaseg.errors import CarlasegError
 from carlaseg.labels import scheme_of_carla_version
-from carlaseg.recording import pictures
 from carlaseg.recording.drive import Drive
+from carlaseg.recording.rig import front_pair
 from carlaseg.recording.session import Session
 from carlaseg.recording.stopwatch import Stopwatch
 
@@ -48,7 +49,7 @@ def stream(config: RecordConfig, out: BinaryIO, stop: threading.Event) -> None:
     )
     with session:
         scheme = scheme_of_carla_version(session.server_version)
-        drive = Drive(session, config, Stopwatch())
+        drive = Drive(session, config, front_pair(config), Stopwatch())
         _line(out, {"town": session.town, "weather": config.weather, "scheme": None if scheme is None else scheme.name})
         if drive.begin(0, lambda: not stop.is_set()) is None:
             return
@@ -57,8 +58,8 @@ def stream(config: RecordConfig, out: BinaryIO, stop: threading.Event) -> None:
             if frame is None:
                 return
             _line(out, {"frame": frame.line.frame, "timestamp_s": frame.line.timestamp_s})
-            np.save(out, pictures.rgb(frame.sensors["rgb"].data, config.size))
-            np.save(out, pictures.tags(frame.sensors["semantic"].data, config.size))
+            for array in drive.rig.spec.pair_arrays(frame.sensors):
+                np.save(out, array)
             out.flush()
 
 

@@ -7,13 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import cv2
 
 from carlaseg.config import RecordConfig
+from carlaseg.dataset.writer import encode
 from carlaseg.errors import DatasetError
-from carlaseg.recording import pictures
+from carlaseg.recording.rig import RigSpec
 from carlaseg.recording.streams import SensorFrame
 
 FEWEST_TICKS = 5
@@ -38,15 +36,22 @@ class Estimate:
 
 
 def estimate(
-    config: RecordConfig, frames: int, folder: Path, seen: Mapping[str, SensorFrame], tick_s: float, ticks: int
+    config: RecordConfig,
+    rig: RigSpec,
+    frames: int,
+    folder: Path,
+    seen: Mapping[str, SensorFrame],
+    tick_s: float,
+    ticks: int,
 ) -> Estimate:
     """The cost of so many frames, from one warm-up frame and the time the warm-up's ticks took.
 
     Args:
         config: of the recording.
+        rig: its sensors.
         frames: still to be saved.
         folder: they go to; need not exist yet.
-        seen: data of a warm-up tick, by kind.
+        seen: data of a warm-up tick, by sensor name.
         tick_s: mean seconds a tick.
         ticks: that this is the mean of.
 
@@ -54,12 +59,12 @@ def estimate(
         DatasetError: they would not fit on the disk.
     """
     began_s = time.perf_counter()
-    ids = pictures.tags(seen["semantic"].data, config.size)
-    arrays: list[Any] = [pictures.rgb(seen["rgb"].data, config.size), ids]
-    frame_bytes = sum(len(cv2.imencode(".png", array)[1]) for array in arrays)
+    image, ids = rig.pair_arrays(seen)
+    ids_bytes = len(encode(ids)[1])
+    frame_bytes = ids_bytes + sum(len(encode(array)[1]) for array in (image, *rig.other_arrays(seen).values()))
     if config.colour:
         # Three channels that change where the ids do take about twice their bytes.
-        frame_bytes += 2 * len(cv2.imencode(".png", ids)[1])
+        frame_bytes += 2 * ids_bytes
     encode_s = time.perf_counter() - began_s
     home = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_bytes = shutil.disk_usage(home).free

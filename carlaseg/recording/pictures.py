@@ -38,6 +38,29 @@ def tags(camera_image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     return _resized(plane, size, cv2.INTER_NEAREST)
 
 
+def as_delivered(camera_image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The three channels as uint8 [H, W, 3] red, green, blue, picked where the size differs.
+
+    For pictures whose bytes are numbers: depth, instances, normals. A mean of two of them is neither.
+    """
+    return _resized(cv2.cvtColor(bgra(camera_image), cv2.COLOR_BGRA2RGB), size, cv2.INTER_NEAREST)
+
+
+def flow(flow_image: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Optical flow as float32 [H, W, 2], as the server gives it (shares of the picture), picked where the size differs.
+
+    Raises:
+        ValueError: the body is shorter or longer than the picture it announces.
+    """
+    height, width = int(flow_image.height), int(flow_image.width)
+    vectors = np.frombuffer(flow_image.raw_data, "<f4").reshape(height, width, 2)
+    if (height, width) != tuple(size):
+        rows = (np.arange(size[0]) * height) // size[0]
+        columns = (np.arange(size[1]) * width) // size[1]
+        vectors = vectors[rows[:, None], columns[None, :]]
+    return vectors
+
+
 def _resized(array: Any, size: tuple[int, int], interpolation: int) -> NDArray[np.uint8]:
     if array.shape[:2] != tuple(size):
         array = cv2.resize(array, (size[1], size[0]), interpolation=interpolation)

@@ -6,15 +6,17 @@ with a recording of other settings, is refused; nothing is ever overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
+from carlaseg.dataset.records import InstrumentRecord, SensorRecord
 from carlaseg.errors import DatasetError
 from carlaseg.recording.drive import slot_of_tick
+from carlaseg.recording.rig import Rig
 
 FREE_TO_CHANGE = frozenset(
     {"frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "preview", "json"}
@@ -74,3 +76,30 @@ def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
                 (another, ("another drive", f"carlaseg record --seed {config.seed + 1} ...")),
             )
     return Place(folder, frozenset(record.frame for record in read_frames(folder, earlier)), exists=True)
+
+
+def refuse_another_rig(place: Place, rig: Rig) -> None:
+    """Make sure that a recording is gone on with by the sensors it was begun with: a rig's file may have changed.
+
+    Raises:
+        DatasetError: they are others, or sit or see otherwise; the first one that differs is named.
+    """
+    if not place.exists:
+        return
+    earlier = read_metadata(place.folder)
+    before = _by_name(earlier.rig, earlier.instruments)
+    now = _by_name(rig.camera_records, rig.instrument_records)
+    for name in [*now, *before]:
+        if before.get(name) != now.get(name):
+            what = "other settings" if name in before and name in now else "no such sensor"
+            raise DatasetError(
+                f"{place.folder}: expected a recording by the same rig to go on with, received one whose {name} has "
+                f"{what}. Nothing was changed.",
+                (("another name", f"carlaseg record --name {place.folder.name}_2 ..."),),
+            )
+
+
+def _by_name(
+    cameras: Sequence[SensorRecord], instruments: Sequence[InstrumentRecord]
+) -> dict[str, SensorRecord | InstrumentRecord]:
+    return {record.name: record for records in (cameras, instruments) for record in records}

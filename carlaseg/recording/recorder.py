@@ -8,6 +8,7 @@ import os
 import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, SimulatorError
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
-from carlaseg.recording import pictures
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
 from carlaseg.recording.estimate import bytes_text, estimate
-from carlaseg.recording.place import Place, find_place
+from carlaseg.recording.place import Place, find_place, refuse_another_rig
 from carlaseg.recording.preview import Preview
+from carlaseg.recording.rig import RigSpec, front_pair
+from carlaseg.recording.rig_file import load_rig
 from carlaseg.recording.session import Session, import_carla
 from carlaseg.recording.stopwatch import Stopwatch
 from carlaseg.recording.streams import SensorFrame
@@ -98,6 +100,7 @@ def record(config: RecordConfig) -> RecordResult:
     """
     watch = Stopwatch()
     ending: CarlasegError | None = None
+    rig = load_rig(config.rig) if config.rig else front_pair(config)
     with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
@@ -106,17 +109,25 @@ def record(config: RecordConfig) -> RecordResult:
         if not missing:
             return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
-        drive = Drive(session, config, watch, rest_between=config.simulator == "embedded")
+        drive = Drive(session, config, rig, watch, rest_between=config.simulator == "embedded")
+        refuse_another_rig(place, drive.rig)
         _say_header(config, session, drive, label_scheme, place)
         seen = drive.begin(next(place.missing_slots(config)), lambda: not stop.requested)
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
         tick_s = sum(watch.seconds.values()) / drive.tick_count
-        _say_plan(config, missing, place.folder, seen, tick_s, drive.tick_count)
+        _say_plan(config, rig, missing, place.folder, seen, tick_s, drive.tick_count)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
-        writer = RecordingWriter(place.folder, metadata, label_scheme, config.colour, resume=place.exists)
+        writer = RecordingWriter(
+            place.folder,
+            metadata,
+            label_scheme,
+            config.colour,
+            resume=place.exists,
+            others=[sensor.folder for sensor in rig.others if sensor.folder],
+        )
         began_s = time.monotonic()
         try:
             _record_frames(config, place, drive, writer, preview, watch, stop)
@@ -186,7 +197,7 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
 
 def _nothing_to_do(place: Place) -> RecordResult:
     say("note", "the recording is complete already; nothing was done. For more of this drive raise --frames.")
-    byte_count = sum(path.stat().st_size for path in place.folder.glob("*/*.png"))
+    byte_count = sum(path.stat().st_size for path in place.folder.glob("*/*") if path.suffix in (".png", ".npy"))
     return RecordResult(place.folder, len(place.saved_ticks), 0, byte_count, 0.0, 0.0, {})
 
 
@@ -213,8 +224,7 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         else f"CARLA {session.server_version} at {config.host}:{config.port}"
     )
     say(f"carlaseg {__version__}  record", f"  simulator: {where}   town {session.town}   seed {config.seed}")
-    drawn = f" (drawn at {config.camera_size})" if config.camera_size not in (None, config.size) else ""
-    say("rig", f"front: rgb + semantic, {config.size}{drawn}, fov {config.fov:g}      labels: {label_scheme.name}")
+    say("rig", f"{_rig_text(drive.rig.spec)}      labels: {label_scheme.name}")
     say("cast", f"{config.driver}, {config.weather}, {drive.vehicles} vehicles, {drive.walkers} pedestrians")
     if (drive.vehicles, drive.walkers) != (config.traffic, config.walkers):
         say("note", f"asked for {config.traffic} vehicles and {config.walkers} pedestrians; the town had no more room")
@@ -228,10 +238,26 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         say("resume", f"{count} frames are there; the drive is driven again, unseen, up to the first one missing")
 
 
+def _rig_text(rig: RigSpec) -> str:
+    view = rig.pair[0].view
+    assert view is not None
+    kinds = Counter(sensor.kind for sensor in rig.sensors)
+    sensors = " + ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
+    (height, width), (drawn_height, drawn_width) = view.size, view.camera_size
+    drawn = f" (drawn at {drawn_height}x{drawn_width})" if view.camera_size != view.size else ""
+    return f"{rig.name}: {sensors}, {height}x{width}{drawn}, fov {view.fov_deg:g}"
+
+
 def _say_plan(
-    config: RecordConfig, frames: int, folder: Path, seen: Mapping[str, SensorFrame], tick_s: float, ticks: int
+    config: RecordConfig,
+    rig: RigSpec,
+    frames: int,
+    folder: Path,
+    seen: Mapping[str, SensorFrame],
+    tick_s: float,
+    ticks: int,
 ) -> None:
-    cost = estimate(config, frames, folder, seen, tick_s, ticks)
+    cost = estimate(config, rig, frames, folder, seen, tick_s, ticks)
     how_long = f"    ~{duration(cost.seconds)} (from {ticks} ticks)" if cost.seconds is not None else ""
     every = "every tick" if config.every == 1 else f"one tick in {config.every}"
     size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
@@ -247,11 +273,13 @@ def _record_frames(
     watch: Stopwatch,
     stop: StopRequest,
 ) -> None:
+    rig = drive.rig.spec
+
     def write(frame: DriveFrame) -> None:
         with watch.stage("convert"):
-            image = pictures.rgb(frame.sensors["rgb"].data, config.size)
-            tags = pictures.tags(frame.sensors["semantic"].data, config.size)
-        writer.write_frame(frame.line.frame, image, tags, frame.line)
+            image, tags = rig.pair_arrays(frame.sensors)
+            others = rig.other_arrays(frame.sensors)
+        writer.write_frame(frame.line.frame, image, tags, frame.line, others)
 
     with (
         Progress("record", config.frames, "frames", start=len(place.saved_ticks)) as progress,
@@ -264,10 +292,7 @@ def _record_frames(
             with watch.stage("held back"):
                 background.submit(frame)
             if preview.is_open:
-                preview.show(
-                    pictures.rgb(frame.sensors["rgb"].data, config.size),
-                    pictures.tags(frame.sensors["semantic"].data, config.size),
-                )
+                preview.show(*rig.pair_arrays(frame.sensors))
             progress.advance(1, time=watch.shares("simulator", "wait", "held back"), dropped=str(len(drive.dropped)))
 
 
@@ -283,7 +308,8 @@ def _metadata(config: RecordConfig, session: Session, drive: Drive, label_scheme
         town=session.town,
         weather=config.weather,
         seeds=seeds,
-        rig=tuple(sensor.record for sensor in drive.rig.sensors),
+        rig=drive.rig.camera_records,
+        instruments=drive.rig.instrument_records,
         label_scheme=label_scheme,
         configuration=to_json(config),
         command=command_words(config),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from recordings_made import SMALL
 
 from carlaseg.simulator.testing import Address, running_simulator
-
-SMALL = ("--size", "48x64", "--traffic", "3", "--walkers", "2", "--warmup", "3", "--timeout", "20")
 
 WORLD_STATE = """
 import json, sys
@@ -54,25 +52,13 @@ def world_state() -> Callable[[Address], dict[str, Any]]:
     return look
 
 
-UNTOUCHED = {"synchronous": False, "fixed_delta_s": None, "ours": []}
-
-
 @pytest.fixture
 def typed(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `carlaseg record WORDS` and returns what came of it."""
+    """Runs `carlaseg record WORDS` and returns what came of it; `small` adds the settings of a small recording."""
 
-    def run(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "carlaseg", "record", *SMALL, "--output", str(tmp_path), *words]
+    def run(*words: str, timeout_s: float = 120.0, small: bool = True) -> subprocess.CompletedProcess[str]:
+        common = (*SMALL, "--output", str(tmp_path)) if small else ()
+        command = [sys.executable, "-m", "carlaseg", "record", *common, *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
     return run
-
-
-def wait_for_frames(folder: Path, count: int, process: subprocess.Popen[str], timeout_s: float = 90.0) -> None:
-    """Until a recording that is being made has so many frames."""
-    deadline_s = time.monotonic() + timeout_s
-    lines = folder / "frames.jsonl"
-    while not lines.exists() or lines.read_bytes().count(b"\n") < count:
-        assert process.poll() is None, f"it ended before frame {count}: {process.communicate()[1]}"
-        assert time.monotonic() < deadline_s, f"no {count} frames within {timeout_s} s"
-        time.sleep(0.02)

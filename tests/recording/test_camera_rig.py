@@ -10,7 +10,7 @@ import pytest
 from carlaseg.config import RecordConfig, Size
 from carlaseg.recording import pictures
 from carlaseg.recording.preview import overlay
-from carlaseg.recording.rig import front_pair
+from carlaseg.recording.rig import CameraView, front_pair
 
 
 @dataclass
@@ -28,11 +28,11 @@ def camera_image(height: int, width: int, seed: int = 0) -> tuple[CameraImage, n
 
 
 def test_both_cameras_of_the_pair_see_through_the_same_pinhole() -> None:
-    rgb, semantic = front_pair(RecordConfig(camera_size=Size(600, 800), size=Size(160, 160), fov=70.0))
+    rgb, semantic = front_pair(RecordConfig(camera_size=Size(600, 800), size=Size(160, 160), fov=70.0)).pair
     assert (rgb.kind, semantic.kind) == ("rgb", "semantic")
-    assert (rgb.camera_size, rgb.fov_deg, rgb.pose_ego) == ((600, 800), 70.0, semantic.pose_ego)
-    assert (semantic.camera_size, semantic.size, semantic.fov_deg) == ((600, 800), (160, 160), 70.0)
-    assert rgb.attributes["motion_blur_intensity"] == "0.0", "blurred edges lie beside their labels"
+    assert (rgb.folder, semantic.folder) == ("rgb", "seg_raw")
+    assert rgb.pose_ego == semantic.pose_ego
+    assert rgb.view == semantic.view == CameraView(size=(160, 160), camera_size=(600, 800), fov_deg=70.0)
 
 
 def test_rgb_and_tags_come_out_of_bgra_unchanged_at_the_drawn_size() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import UNTOUCHED
+from recordings_made import UNTOUCHED
 
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.verify import verify
@@ -52,6 +52,7 @@ def test_a_recording_is_whole_says_what_it_is_and_leaves_the_server_as_found(
     rgb, semantic = metadata.rig
     assert (rgb.size, rgb.camera_size, semantic.camera_size) == ((48, 64), (96, 128), (96, 128))
     assert rgb.attributes["image_size_x"] == "128", "the attributes are those the server reports"
+    assert rgb.attributes["motion_blur_intensity"] == "0.0", "blurred edges lie beside their labels"
     assert rgb.to_json()["intrinsics"][0][0] == pytest.approx(32.0), "90 degrees over 64 pixels"
 
     frames = read_frames(folder, metadata)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, UNTOUCHED, wait_for_frames
+from recordings_made import SMALL, UNTOUCHED, wait_for_frames
 
 from carlaseg.dataset.reader import read_metadata
 from carlaseg.dataset.verify import verify
