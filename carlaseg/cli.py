@@ -55,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command"),
     "infer": Command(configs.InferConfig, "carlaseg.inference.infer", "infer_command", ("run",)),
     "export": Command(configs.ExportConfig, "carlaseg.inference.exporting", "export_command", ("run",)),
+    "evaluate": Command(configs.EvaluateConfig, "carlaseg.evaluation", "evaluate_command", ("results",)),
     "report": Command(configs.ReportConfig, "carlaseg.report", "report_command", ("run",)),
     "verify": Command(configs.VerifyConfig, "carlaseg.dataset.commands", "verify_command", ("folder",)),
     "stats": Command(configs.StatsConfig, "carlaseg.dataset.commands", "stats_command", ("folder",)),

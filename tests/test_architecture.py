@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": EVERYWHERE | {"backend", "pipeline", "models", "metrics", "checkpoint", "dataset", "labels", "config"},
     "inference": EVERYWHERE
     | {"backend", "dataset", "pipeline", "models", "metrics", "checkpoint", "report", "labels", "config"},
+    "evaluation": EVERYWHERE | {"dataset", "pipeline", "metrics", "labels", "config"},
     "demo": EVERYWHERE | {"cli", "config", "checkpoint"},
     "doctor": EVERYWHERE | {"config", "recording", "labels"},
     "cli": EVERYWHERE | {"config"},

@@ -87,7 +87,10 @@ class KerasPredictor:
             return None
 
         def call(layer: Any, *given: Any, **named: Any) -> Any:
-            return layer(*given, **{**named, "training": True} if isinstance(layer, kinds) else named)
+            # Said to every layer: one that is told nothing takes over what the layer before it was told.
+            if isinstance(layer, (*kinds, keras.layers.BatchNormalization)):
+                named["training"] = isinstance(layer, kinds)
+            return layer(*given, **named)
 
         # The layers are shared, not copied: the same weights, another graph.
         dropping = keras.models.clone_model(
