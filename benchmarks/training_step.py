@@ -39,7 +39,7 @@ def main() -> int:
     if given.child:
         child(given.child)
         return 0
-    turns, starts = (3, 1) if given.quick else (9, 2)
+    turns, starts = (3, 1) if given.quick else (5, 2)
     first: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(starts):
         for variant, seconds in first.items():
