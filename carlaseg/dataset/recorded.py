@@ -11,6 +11,7 @@ import numpy as np
 from carlaseg.dataset.reader import FRAMES_FILE, is_recording, read_metadata
 from carlaseg.dataset.records import FrameRecord, RecordingMetadata, SensorRecord
 from carlaseg.dataset.samples import Sample
+from carlaseg.dataset.writer import IMAGES
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,30 @@ class Known:
     metadata: RecordingMetadata
     frame: FrameRecord
     camera: SensorRecord | None
+
+    @property
+    def cameras(self) -> tuple[SensorRecord, ...]:
+        """All cameras that took a picture in colour of this frame, that of `rgb/` first."""
+        return tuple(
+            sensor
+            for sensor in self.metadata.rig
+            if sensor.blueprint == "sensor.camera.rgb" and sensor.folder in self.frame.files
+        )
+
+    @property
+    def instances(self) -> Path | None:
+        """The instance picture that fits the mask pixel by pixel; None where the rig had no such camera."""
+        if self.camera is None:
+            return None
+        like = (self.camera.size, self.camera.camera_size, self.camera.fov_deg, self.camera.pose_ego)
+        for sensor in self.metadata.rig:
+            if (
+                sensor.blueprint == "sensor.camera.instance_segmentation"
+                and (sensor.size, sensor.camera_size, sensor.fov_deg, sensor.pose_ego) == like
+                and sensor.folder in self.frame.files
+            ):
+                return self.recording / self.frame.files[sensor.folder].path
+        return None
 
 
 class Books:
@@ -74,5 +99,5 @@ class _Book:
 
     @property
     def camera(self) -> SensorRecord | None:
-        """The camera of `rgb/`: the first that takes pictures in colour."""
-        return next((sensor for sensor in self.metadata.rig if sensor.blueprint == "sensor.camera.rgb"), None)
+        """The camera of `rgb/`."""
+        return next((sensor for sensor in self.metadata.rig if sensor.folder == IMAGES), None)

@@ -8,7 +8,6 @@ Rule 3: a frame that is whole stays as it is, byte for byte.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections import Counter
@@ -174,8 +173,10 @@ def _drop_frames(
     _replace_lines(recording, kept.values(), done)
     done.kept = len(kept)
     if metadata.ended is not None and metadata.counts.get("frames") != len(kept):
-        counted = dataclasses.replace(metadata, counts={**metadata.counts, "frames": len(kept)})
-        content = json.dumps(counted.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
+        # The file itself, not what we understand of it: a newer release may have written more.
+        values = json.loads((recording / METADATA_FILE).read_bytes())
+        values["counts"] = {**values.get("counts", {}), "frames": len(kept)}
+        content = json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
         write_whole(recording / METADATA_FILE, content, sync=True)
         done.changed = True
     for frame in done.frames:

@@ -28,6 +28,7 @@ from carlaseg.dataset.exports import TARGETS, build
 from carlaseg.dataset.exports.job import JOURNAL_FILE, STATE_FILE, convert
 from carlaseg.dataset.exports.source import Source, SplitRule
 from carlaseg.dataset.exports.splits import assign_splits
+from carlaseg.dataset.geometry import quaternion, rotation_matrix
 from carlaseg.errors import ConfigError, DatasetError, Interrupted
 from carlaseg.labels import remap, scheme
 
@@ -278,6 +279,72 @@ def _inverse(pose: dict[str, Any], point: np.ndarray) -> np.ndarray:
         ]
     )
     return rotation.T @ (point - pose["translation"])
+
+
+@pytest.fixture(scope="module")
+def rich_drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drive with a second camera looking left, and an instance camera that sees what the mask does."""
+    folder = tmp_path_factory.mktemp("rich") / "drive"
+    left = replace(CAMERA, name="rgb_left", folder="rgb_left", pose_ego=Pose((0.5, -0.5, 1.7), (0.0, -90.0, 0.0)))
+    instance = replace(CAMERA, name="who", folder="who", blueprint="sensor.camera.instance_segmentation")
+    facts = replace(metadata(), rig=(replace(CAMERA, folder="rgb"), left, instance))
+    scene = road_scene(SCHEME)
+    scene[24:30, 10:30] = 14
+    who = np.zeros((48, 64, 3), np.uint8)
+    who[..., 0], who[:, 20:, 1], who[:, 20:, 2] = scene, 7, 1
+    with RecordingWriter(folder, facts, SCHEME, others=("rgb_left", "who")) as writer:
+        for frame in range(3):
+            writer.write_frame(frame, road_image(frame), scene, line(frame), {"rgb_left": road_image(9), "who": who})
+    return folder
+
+
+def test_objects_are_those_of_the_instance_camera_where_there_is_one(rich_drive: Path, tmp_path: Path) -> None:
+    output = run("coco-panoptic", rich_drive, tmp_path / "out")
+    annotation = json.loads((output / "annotations/panoptic_train.json").read_text())["annotations"][0]
+    cars = sorted(row["area"] for row in annotation["segments_info"] if row["category_id"] == 14)
+    # Two that touch at column 20, the right one with the car of the scene, which has the same number.
+    assert cars == [60, 60 + 96]
+    output = run("cityscapes", rich_drive, tmp_path / "cityscapes")
+    (first, *_) = sorted(output.glob("gtFine/train/*/*_instanceIds.png"))
+    ids = cv2.imread(str(first), cv2.IMREAD_UNCHANGED)
+    assert ids.dtype == np.uint16
+    assert {26000, 26001} < set(np.unique(ids).tolist()) < {*range(34), 26000, 26001}
+
+
+def test_every_camera_is_a_channel_of_nuscenes(rich_drive: Path, tmp_path: Path) -> None:
+    output = run("nuscenes-calibration", rich_drive, tmp_path / "out")
+    tables = {path.stem: json.loads(path.read_text()) for path in (output / "v1.0-carlaseg").glob("*.json")}
+    assert [row["channel"] for row in tables["sensor"]] == ["CAM_FRONT", "CAM_LEFT"]
+    left = tables["calibrated_sensor"][1]
+    assert left["translation"] == [0.5, 0.5, 1.7]
+    # Forward of a camera that looks left is the vehicle's +y.
+    assert _inverse(left, np.array([0.5, 10.5, 1.7])) == pytest.approx([0, 0, 10])
+    assert len(tables["sample_data"]) == 6
+    assert len(list((output / "samples/CAM_LEFT").iterdir())) == 3
+
+
+def test_other_sensors_travel_in_the_shards(rich_drive: Path, tmp_path: Path) -> None:
+    output = run("webdataset", rich_drive, tmp_path / "out")
+    with tarfile.open(output / "train-000000.tar") as tar:
+        names = [name.partition(".")[2] for name in tar.getnames()[:5]]
+        file = tar.extractfile(tar.getmembers()[2])
+        assert file is not None
+        assert file.read() == (rich_drive / "rgb_left/rgb_left_00000000.png").read_bytes()
+    assert names == ["rgb.png", "seg.png", "rgb_left.png", "who.png", "json"]
+
+
+def test_poses_are_turned_as_the_carla_client_turns_them() -> None:
+    carla = pytest.importorskip("carla")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        pitch, yaw, roll = (float(angle) for angle in rng.uniform(-180, 180, 3))
+        turned = carla.Transform(carla.Location(), carla.Rotation(pitch, yaw, roll)).get_matrix()
+        ours = rotation_matrix(Pose((0, 0, 0), (pitch, yaw, roll)))
+        assert ours == pytest.approx(np.array(turned)[:3, :3], abs=1e-5)
+        w, x, y, z = quaternion(ours)
+        assert w * w + x * x + y * y + z * z == pytest.approx(1)
+        again = _inverse({"rotation": (w, x, y, z), "translation": np.zeros(3)}, ours @ np.array([1.0, 2.0, 3.0]))
+        assert again == pytest.approx([1, 2, 3])
 
 
 def test_nuscenes_wants_recordings(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A town is a city, a drive a sequence. Written are `_leftImg8bit.png`, `_gtFine_labelIds.png` (34 ids, 0 where nothing
 fits), `_gtFine_labelTrainIds.png` (19 ids, 255 where nothing fits), `_gtFine_color.png` (RGBA) and, from recordings,
-`_camera.json`. Not written: `_instanceIds.png` and `_polygons.json`, for masks of classes have no instances.
+`_camera.json`. Where a recording's instance camera saw the same as the mask, `_gtFine_instanceIds.png` too (16 bit, a
+thing is its label id times 1000 plus its number in the image). `_polygons.json` is not written.
 
 Source: the README and `helpers/labels.py` of cityscapesScripts; for the camera its docs/csCalibration.pdf: metres and
     radians, vehicle axes x forward, y left, z up.
@@ -15,12 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carlaseg import labels
+from carlaseg.dataset.exports.coco_panoptic import is_thing
 from carlaseg.dataset.exports.encoding import as_bgr, image_as_png, png, put, slug, translated
+from carlaseg.dataset.exports.instances import objects_of
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.source import Source
 from carlaseg.dataset.geometry import right_handed_angles, right_handed_location
+from carlaseg.dataset.pictures import Mask
 from carlaseg.dataset.recorded import Known
 from carlaseg.dataset.records import intrinsics
 from carlaseg.labels import IGNORE_ID
@@ -40,7 +45,8 @@ class Cityscapes:
         self._source, self._output = source, output
         ids, train = labels.scheme("cityscapes"), labels.scheme("cityscapes-train")
         self._to_ids, self._to_train = labels.remap(source.scheme, ids), labels.remap(source.scheme, train)
-        self.losses: tuple[str, ...] = self._to_ids.lossy + ("instances are not written: the masks hold classes alone",)
+        instances = "instances are written only where an instance camera saw the same"
+        self.losses: tuple[str, ...] = (*self._to_ids.lossy, instances)
         self.units: Sequence[int] = range(len(source.samples))
         self._numbers: dict[int, int] = {}
         self._place_of: dict[str, tuple[str, int]] = {}
@@ -84,10 +90,20 @@ class Cityscapes:
         put(truth / f"{name}_gtFine_labelTrainIds.png", png(translated(sample, self._to_train)))
         put(truth / f"{name}_gtFine_color.png", png(color))
         known = self._source.known(sample)
+        if known is not None and known.instances is not None:
+            put(truth / f"{name}_gtFine_instanceIds.png", png(self._instance_ids(ids, known)))
         if known is not None and known.camera is not None:
             put(self._output / "camera" / place / f"{name}_camera.json", _camera(known))
         put(self._output / "leftImg8bit" / place / f"{name}_leftImg8bit.png", image)
         return {"name": name, "split": split, "source": str(sample.image_path)}
+
+    def _instance_ids(self, ids: Mask, known: Known) -> NDArray[np.uint16]:
+        instance_ids = ids.astype(np.uint16)
+        for label_id in (int(value) for value in np.unique(ids)):
+            if is_thing(self._to_ids.target.names[label_id]):
+                for number, here in enumerate(objects_of(ids, label_id, known)):
+                    instance_ids[here] = 1000 * label_id + number
+        return instance_ids
 
     def finish(self, rows: Callable[[], Iterator[Row]]) -> None:
         """Write which image became which."""

@@ -1,8 +1,8 @@
 """COCO panoptic: SPLIT/ images, annotations/panoptic_SPLIT.json and annotations/panoptic_SPLIT/*.png.
 
 In the PNGs a pixel's segment is red + 256 green + 65536 blue, 0 is void. A class that is no thing is one segment an
-image. Things (people, vehicles) are connected pieces of their class, for masks of classes know no instances: two cars
-that touch are one segment, a car behind a pole is two. The JSON says so too.
+image. Things (people, vehicles) are one segment each, as the instance camera of a recording saw them. Without one they
+are connected pieces of their class: two cars that touch are one segment, a car behind a pole is two. The JSON says so.
 
 Source: "Panoptic segmentation" in COCO's data format page; the coding of ids in panopticapi.
 """
@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.dataset.exports.encoding import image_as_it_is, png, put, slug, translated
+from carlaseg.dataset.exports.instances import GUESSED, objects_of
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.json_tables import array_text, object_text, write_text
 from carlaseg.dataset.exports.source import Source
 from carlaseg.dataset.pictures import Mask
+from carlaseg.dataset.recorded import Known
 from carlaseg.labels import LabelScheme, Remap
 
 # fmt: off
@@ -31,8 +33,6 @@ THINGS = frozenset({
 })
 # fmt: on
 """Classes whose members are counted one by one, by their names in any of our schemes."""
-
-_NO_INSTANCES = "things are connected pieces of their class: the masks know no instances"
 
 
 class CocoPanoptic:
@@ -49,7 +49,7 @@ class CocoPanoptic:
         self._void = _void_ids(to.target)
         # 0 is void in COCO: where it is a class of ours, category ids are one more.
         self._shift = 0 if 0 in self._void else 1
-        self.losses: tuple[str, ...] = to.lossy + (_NO_INSTANCES,)
+        self.losses: tuple[str, ...] = to.lossy + (GUESSED,)
 
     def images_in(self, unit: int) -> int:
         """One."""
@@ -59,7 +59,7 @@ class CocoPanoptic:
         """Write image and segments of one sample."""
         split, sample = self._source.samples[unit]
         content, (height, width) = image_as_it_is(sample)
-        ids, segments = self._segments(translated(sample, self._to))
+        ids, segments = self._segments(translated(sample, self._to), self._source.known(sample))
         name = f"{unit:08d}_{slug(sample.name)}"
         put(self._output / "annotations" / f"panoptic_{split}" / f"{name}.png", png(ids))
         put(self._output / split / f"{name}{sample.image_path.suffix.lower()}", content)
@@ -71,25 +71,22 @@ class CocoPanoptic:
             "annotation": {"image_id": unit + 1, "file_name": f"{name}.png", "segments_info": segments},
         }
 
-    def _segments(self, mask: Mask) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    def _segments(self, mask: Mask, known: Known | None) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
         """Segment ids as blue, green, red: uint8 (H, W, 3); and the segments' table."""
         numbers = np.zeros(mask.shape, np.int32)
         segments: list[dict[str, Any]] = []
         for class_id in (int(value) for value in np.unique(mask)):
             if class_id in self._void:
                 continue
-            here = (mask == class_id).astype(np.uint8)
-            thing = _is_thing(self._to.target.names[class_id])
-            pieces, piece_of, boxes = _pieces(here) if thing else (1, here.astype(np.int32), _box(here))
-            numbers += np.where(piece_of > 0, piece_of + len(segments), 0).astype(np.int32)
-            for piece in range(pieces):
-                x, y, box_width, box_height, area = (int(value) for value in boxes[piece])
+            thing = is_thing(self._to.target.names[class_id])
+            for here in objects_of(mask, class_id, known) if thing else [mask == class_id]:
+                numbers[here] = len(segments) + 1
                 segments.append(
                     {
                         "id": len(segments) + 1,
                         "category_id": class_id + self._shift,
-                        "area": area,
-                        "bbox": [x, y, box_width, box_height],
+                        "area": int(np.count_nonzero(here)),
+                        "bbox": list(cv2.boundingRect(here.astype(np.uint8))),
                         "iscrowd": 0,
                     }
                 )
@@ -110,13 +107,13 @@ class CocoPanoptic:
                 "id": label.class_id + self._shift,
                 "name": label.name,
                 "supercategory": label.name,
-                "isthing": int(_is_thing(label.name)),
+                "isthing": int(is_thing(label.name)),
                 "color": list(label.color),
             }
             for label in scheme.classes
             if label.class_id not in self._void
         ]
-        description = f"{self._source.folder.name}, labels of {scheme.title}; {_NO_INSTANCES}"
+        description = f"{self._source.folder.name}, labels of {scheme.title}; {GUESSED}"
         return {"info": {"description": description}, "licenses": [], "categories": categories}
 
 
@@ -125,16 +122,6 @@ def _void_ids(scheme: LabelScheme) -> frozenset[int]:
     return scheme.ignore_ids | unlabelled
 
 
-def _is_thing(name: str) -> bool:
+def is_thing(name: str) -> bool:
+    """Whether members of a class of that name are counted one by one."""
     return name.lower() in THINGS
-
-
-def _pieces(here: Mask) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
-    """How many connected pieces, the piece of each pixel from 1, and x, y, width, height, area of each piece."""
-    count, piece_of, boxes, _ = cv2.connectedComponentsWithStats(here, connectivity=8)
-    return count - 1, piece_of.astype(np.int32), boxes[1:].astype(np.int32)
-
-
-def _box(here: Mask) -> NDArray[np.int32]:
-    x, y, width, height = cv2.boundingRect(here)
-    return np.array([[x, y, width, height, int(here.sum())]], np.int32)

@@ -36,8 +36,17 @@ def image_as_it_is(sample: Sample) -> tuple[bytes, tuple[int, int]]:
     Raises:
         DatasetError: the file is damaged.
     """
-    content = _read(sample.image_path)
-    return content, size_in(memoryview(content), sample.image_path)
+    return picture_as_it_is(sample.image_path)
+
+
+def picture_as_it_is(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """A picture file's bytes and its (height, width).
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    content = _read(path)
+    return content, size_in(memoryview(content), path)
 
 
 def image_as_png(sample: Sample) -> tuple[bytes, tuple[int, int]]:

@@ -1,8 +1,9 @@
-"""nuScenes: samples/CAM_FRONT/ and the tables of calibration and poses in v1.0-carlaseg/.
+"""nuScenes: samples/CHANNEL/ and the tables of calibration and poses in v1.0-carlaseg/.
 
-A drive is a log and a scene, a frame a sample and a key frame. All thirteen tables are there, so that the nuScenes
-development kit opens the folder; those of boxes (instance, sample_annotation, attribute, visibility) are empty, and
-the map is a black picture of one pixel that the kit asks for. Masks have no place in nuScenes and are not written.
+A drive is a log and a scene, a frame a sample, each RGB camera's picture a key frame of its channel. All thirteen
+tables are there, so that the nuScenes development kit opens the folder; those of boxes (instance, sample_annotation,
+attribute, visibility) are empty, and the map is a black picture of one pixel that the kit asks for. Masks have no place
+in nuScenes and are not written.
 
 Axes: world and vehicle right-handed, x forward, y left, z up (CARLA's y mirrored); the camera x right, y down, z
 forward. The vehicle's origin is CARLA's, on the ground below its middle; nuScenes' is below the rear axle.
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from carlaseg.dataset.exports.encoding import image_as_it_is, png, put, slug
+from carlaseg.dataset.exports.encoding import picture_as_it_is, png, put, slug
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.json_tables import array_text, write_text
 from carlaseg.dataset.exports.source import Source
@@ -31,11 +32,11 @@ from carlaseg.dataset.geometry import (
     right_handed_rotation,
 )
 from carlaseg.dataset.recorded import Known
-from carlaseg.dataset.records import intrinsics
+from carlaseg.dataset.records import SensorRecord, intrinsics
+from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
 
 VERSION = "v1.0-carlaseg"
-_CHANNEL = "CAM_FRONT"
 _MAP = "maps/none.png"
 
 
@@ -56,6 +57,7 @@ class NuScenes:
         self.losses: tuple[str, ...] = (
             "masks are not written: nuScenes has none",
             "there are no boxes: recordings hold none",
+            "other sensors than RGB cameras are not written",
         )
         self._known(0)
 
@@ -78,9 +80,6 @@ class NuScenes:
         """Write the image of one sample; its poses become rows."""
         split, sample = self._source.samples[unit]
         known = self._known(unit)
-        content, (height, width) = image_as_it_is(sample)
-        name = f"samples/{_CHANNEL}/{slug(sample.drive)}__{_CHANNEL}__{sample.frame:08d}{sample.image_path.suffix}"
-        put(self._output / name, content)
         began_s = datetime.fromisoformat(known.metadata.started).timestamp()
         return {
             "split": split,
@@ -90,22 +89,33 @@ class NuScenes:
             "weather": known.metadata.weather,
             "date": known.metadata.started[:10],
             "timestamp": round((began_s + known.frame.timestamp_s) * 1_000_000),
-            "filename": name,
-            "size": [height, width],
             "ego_translation": list(right_handed_location(known.frame.ego)),
             "ego_rotation": list(quaternion(right_handed_rotation(known.frame.ego))),
-            "calibration": _calibration(known),
+            "cameras": [self._camera(sample, known, camera) for camera in known.cameras],
         }
+
+    def _camera(self, sample: Sample, known: Known, camera: SensorRecord) -> dict[str, Any]:
+        """Write the picture of one camera; what the tables need of it."""
+        path = known.recording / known.frame.files[camera.folder].path
+        content, (height, width) = picture_as_it_is(path)
+        channel = _channel(camera)
+        name = f"samples/{channel}/{slug(sample.drive)}__{channel}__{sample.frame:08d}{path.suffix}"
+        put(self._output / name, content)
+        return {"channel": channel, "filename": name, "size": [height, width], "calibration": _calibration(camera)}
 
     def finish(self, rows: Callable[[], Iterator[Row]]) -> None:
         """Write the tables."""
         tables: dict[str, Iterator[dict[str, Any]]] = {
-            "sensor": iter([{"token": _token("sensor"), "channel": _CHANNEL, "modality": "camera"}]),
-            "calibrated_sensor": _once_a_drive(rows, _calibrated_sensor),
+            "sensor": _sensors(rows),
+            "calibrated_sensor": _calibrated_sensors(rows),
             "log": _once_a_drive(rows, _log),
             "ego_pose": (_ego_pose(row) for row in rows()),
             "sample": (_sample(before, row, after) for before, row, after in _with_neighbours(rows())),
-            "sample_data": (_sample_data(before, row, after) for before, row, after in _with_neighbours(rows())),
+            "sample_data": (
+                _sample_data(before, row, after, camera)
+                for before, row, after in _with_neighbours(rows())
+                for camera in row["cameras"]
+            ),
             "scene": _scenes(rows),
             "category": self._categories(),
             "map": iter([self._map(rows)]),
@@ -132,9 +142,13 @@ def _token(*words: object) -> str:
     return hashlib.md5("/".join(str(word) for word in words).encode(), usedforsecurity=False).hexdigest()
 
 
-def _calibration(known: Known) -> dict[str, Any]:
-    assert known.camera is not None
-    camera = known.camera
+def _channel(camera: SensorRecord) -> str:
+    """NuScenes' name for a camera: CAM_FRONT, CAM_BACK_LEFT."""
+    name = slug(camera.name.upper(), "_").removeprefix("RGB").removeprefix("CAM").strip("_")
+    return f"CAM_{name or 'FRONT'}"
+
+
+def _calibration(camera: SensorRecord) -> dict[str, Any]:
     rotation = right_handed_rotation(camera.pose_ego) @ CAMERA_TO_BODY
     return {
         "translation": list(right_handed_location(camera.pose_ego)),
@@ -163,9 +177,21 @@ def _with_neighbours(rows: Iterator[Row]) -> Iterator[tuple[Row | None, Row, Row
         current = after
 
 
-def _calibrated_sensor(row: Row) -> dict[str, Any]:
-    token = _token("calibrated_sensor", row["drive"])
-    return {"token": token, "sensor_token": _token("sensor"), **row["calibration"]}
+def _sensors(rows: Callable[[], Iterator[Row]]) -> Iterator[dict[str, Any]]:
+    seen: set[str] = set()
+    for row in _once_a_drive(rows, lambda row: row):
+        for camera in row["cameras"]:
+            if camera["channel"] not in seen:
+                seen.add(camera["channel"])
+                token = _token("sensor", camera["channel"])
+                yield {"token": token, "channel": camera["channel"], "modality": "camera"}
+
+
+def _calibrated_sensors(rows: Callable[[], Iterator[Row]]) -> Iterator[dict[str, Any]]:
+    for row in _once_a_drive(rows, lambda row: row):
+        for camera in row["cameras"]:
+            token = _token("calibrated_sensor", row["drive"], camera["channel"])
+            yield {"token": token, "sensor_token": _token("sensor", camera["channel"]), **camera["calibration"]}
 
 
 def _log(row: Row) -> dict[str, Any]:
@@ -201,20 +227,21 @@ def _sample(before: Row | None, row: Row, after: Row | None) -> dict[str, Any]:
     }
 
 
-def _sample_data(before: Row | None, row: Row, after: Row | None) -> dict[str, Any]:
+def _sample_data(before: Row | None, row: Row, after: Row | None, camera: dict[str, Any]) -> dict[str, Any]:
+    kind = f"sample_data/{camera['channel']}"
     return {
-        "token": _link("sample_data", row),
+        "token": _link(kind, row),
         "sample_token": _link("sample", row),
         "ego_pose_token": _link("ego_pose", row),
-        "calibrated_sensor_token": _token("calibrated_sensor", row["drive"]),
-        "filename": row["filename"],
-        "fileformat": row["filename"].rpartition(".")[2],
-        "width": row["size"][1],
-        "height": row["size"][0],
+        "calibrated_sensor_token": _token("calibrated_sensor", row["drive"], camera["channel"]),
+        "filename": camera["filename"],
+        "fileformat": camera["filename"].rpartition(".")[2],
+        "width": camera["size"][1],
+        "height": camera["size"][0],
         "timestamp": row["timestamp"],
         "is_key_frame": True,
-        "next": _link("sample_data", after),
-        "prev": _link("sample_data", before),
+        "next": _link(kind, after),
+        "prev": _link(kind, before),
     }
 
 
