@@ -4,7 +4,7 @@ Every pair of the given data sets is scored as it is, and with the mask of anoth
 
     python benchmarks/alignment.py DATASET [DATASET ...] [--pairs 150]
 
-Prints the share of good pairs that would be named (false alarms) and of swapped ones (found), at the threshold in use.
+Prints the share of good pairs that would be named (false alarms) and of swapped ones (found), at the limit in use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from carlaseg.dataset import open_dataset, read_image, read_mask
-from carlaseg.dataset.alignment import DOUBTFUL_BELOW, alignment_score
+from carlaseg.dataset.alignment import alignment_score, doubtful_below
 from carlaseg.dataset.opening import spread
 
 
@@ -26,16 +26,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=150)
     parser.add_argument("--quick", action="store_true", help="20 pairs")
     options = parser.parse_args()
-    print(f"{'dataset':<32} {'pairs':>6} {'false alarms':>13} {'found':>8}   good 1 %, median    swapped median, 99 %")
+    print(
+        f"{'dataset':<32} {'pairs':>6} {'limit':>6} {'false alarms':>13} {'found':>8}   good 1 %, median"
+        "    swapped median, 99 %"
+    )
     for folder in options.datasets:
         samples = spread(open_dataset(folder, masks_required=True).samples, 20 if options.quick else options.pairs)
         pairs = [(read_image(sample.image_path), read_mask(sample)) for sample in samples]
         good = scores(pairs)
         away = len(pairs) // 2
         swapped = scores([(image, pairs[(number + away) % len(pairs)][1]) for number, (image, _) in enumerate(pairs)])
+        limit = doubtful_below(good.tolist())
         print(
-            f"{folder.name:<32} {len(good):>6} {np.mean(good < DOUBTFUL_BELOW):>13.1%} "
-            f"{np.mean(swapped < DOUBTFUL_BELOW):>8.1%}   {np.percentile(good, 1):+.3f}, {np.median(good):+.3f}"
+            f"{folder.name:<32} {len(good):>6} {limit:>6.3f} {np.mean(good < limit):>13.1%} "
+            f"{np.mean(swapped < limit):>8.1%}   {np.percentile(good, 1):+.3f}, {np.median(good):+.3f}"
             f"      {np.median(swapped):+.3f}, {np.percentile(swapped, 99):+.3f}"
         )
 

@@ -12,6 +12,9 @@ shifted comparison is chamfer matching's, turned into a difference.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +23,13 @@ from carlaseg.dataset.pictures import Mask, Picture, read_image, read_mask
 from carlaseg.dataset.samples import Sample
 from carlaseg.dataset.verify_report import Doubt
 
-DOUBTFUL_BELOW = 0.01
-"""A score below this is reported. Found on 150 pairs each of two public data sets and their masks swapped round: about
-1 of 100 good pairs and 19 of 20 swapped ones lie below (docs/datasets.md)."""
+SURELY_DOUBTFUL = 0.01
+"""A score below this is doubtful in any data set."""
+
+NEVER_DOUBTFUL = 0.03
+"""A score above this is doubtful in none."""
+
+_SHARE_OF_MEDIAN = 0.3
 
 _HEIGHT = 120
 _SHIFT = 6
@@ -30,8 +37,8 @@ _FEWEST_BORDER_PIXELS = 40
 _DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-def doubtful(sample: Sample) -> Doubt | None:
-    """The pair with its score when its mask may belong to another image, else None.
+def scored(sample: Sample) -> Doubt | None:
+    """The pair with its score; None when it has no mask, or a mask with hardly any border to look at.
 
     Raises:
         DatasetError: a file is damaged.
@@ -39,9 +46,21 @@ def doubtful(sample: Sample) -> Doubt | None:
     if sample.mask_path is None:
         return None
     score = alignment_score(read_image(sample.image_path), read_mask(sample))
-    if score is None or score >= DOUBTFUL_BELOW:
-        return None
-    return Doubt(sample.image_path, sample.mask_path, round(score, 4))
+    return None if score is None else Doubt(sample.image_path, sample.mask_path, round(score, 4))
+
+
+def doubtful_below(scores: Sequence[float]) -> float:
+    """The score below which pairs of a data set are doubtful: a share of its median, within bounds.
+
+    How sharp borders are differs between cameras and towns; a few wrong pairs do not move the median. The share and
+    the bounds are from benchmarks/alignment.py, which swaps masks of real pairs.
+
+    Args:
+        scores: of all pairs of the data set.
+    """
+    if not scores:
+        return SURELY_DOUBTFUL
+    return min(max(_SHARE_OF_MEDIAN * statistics.median(scores), SURELY_DOUBTFUL), NEVER_DOUBTFUL)
 
 
 def alignment_score(image: Picture, mask: Mask) -> float | None:

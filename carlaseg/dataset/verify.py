@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carlaseg.dataset.alignment import doubtful
+from carlaseg.dataset.alignment import NEVER_DOUBTFUL, doubtful_below, scored
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import recordings_in
 from carlaseg.dataset.opening import open_dataset, thinned
@@ -84,7 +85,7 @@ def verify(
         deep=deep,
         problems=tuple(problems),
         notes=tuple(work.notes),
-        doubts=tuple(sorted(checked.doubts, key=lambda doubt: doubt.score)) if deep and alignment else None,
+        doubts=checked.worst_first() if deep and alignment else None,
     )
 
 
@@ -269,11 +270,17 @@ class _Checked:
     sizes: Sizes
     masks: list[Mask]
     problems: list[Problem]
+    scores: array[float]
     doubts: list[Doubt]
+
+    def worst_first(self) -> tuple[Doubt, ...]:
+        """Pairs that are doubtful, measured by all the others."""
+        limit = doubtful_below(self.scores)
+        return tuple(sorted((doubt for doubt in self.doubts if doubt.score < limit), key=lambda doubt: doubt.score))
 
 
 class _ItemCheck(NamedTuple):
-    """What was seen of one image: its size, its mask thinned out, what is wrong, whether image and mask fit."""
+    """What was seen of one image: its size, its mask thinned out, what is wrong, how well image and mask fit."""
 
     size: Size | None
     mask: Mask | None
@@ -282,7 +289,7 @@ class _ItemCheck(NamedTuple):
 
 
 def _check_items(work: _Work, deep: bool, alignment: bool, watch: Callable[[int, int], object] | None) -> _Checked:
-    seen = _Checked(0, 0, {}, [], [], [])
+    seen = _Checked(0, 0, {}, [], [], array("d"), [])
     # A fair sample of masks of a stream whose length nobody knows yet: each new one replaces an old one at random.
     rng = np.random.default_rng(0)
     # Decoding releases the GIL. In slices, so that a million futures never wait at once.
@@ -293,7 +300,10 @@ def _check_items(work: _Work, deep: bool, alignment: bool, watch: Callable[[int,
                 seen.frames += 1
                 seen.labelled += item.sample.mask_path is not None
                 seen.problems += wrong
-                seen.doubts += [doubt] if doubt is not None else []
+                if doubt is not None:
+                    seen.scores.append(doubt.score)
+                    # Most pairs are good: their names need not be kept.
+                    seen.doubts += [doubt] if doubt.score < NEVER_DOUBTFUL else []
                 if size is not None:
                     count, first = seen.sizes.get(size, (0, item.sample.image_path))
                     seen.sizes[size] = (count + 1, first)
@@ -328,7 +338,7 @@ def _check_item(item: _Item, found: LabelScheme | None, deep: bool, alignment: b
         if size is not None and mask_size is not None and size != mask_size:
             detail = f"mask {mask_size[0]}x{mask_size[1]}, image {size[0]}x{size[1]}"
             wrong.append(Problem("size of a pair", sample.mask_path, detail))
-    doubt = doubtful(sample) if alignment and not wrong and sample.mask_path is not None else None
+    doubt = scored(sample) if alignment and not wrong else None
     return _ItemCheck(size, mask, wrong, doubt)
 
 
