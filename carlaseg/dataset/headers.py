@@ -3,6 +3,8 @@
 A file that was cut short is found by its end: PNG ends in an IEND chunk, JPEG in an end-of-image marker, WebP says its
 length.
 
+Animations are refused: a reader would take their first picture for all of them.
+
 Source: PNG (third edition), ITU T.81 for JPEG, RFC 9649 for WebP.
 """
 
@@ -21,6 +23,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HEAD = 64 * 1024
 _TAIL = 4096  # Some cameras leave a few bytes behind the end of a JPEG.
 _WEBP_HEAD = 30
+_WEBP_ANIMATION = 0x02
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -58,9 +61,12 @@ def size_in(content: memoryview, path: Path) -> tuple[int, int]:
 def _size(head: bytes, tail: bytes, length: int, path: Path) -> tuple[int, int]:
     if length == 0:
         raise DatasetError(f"{path}: expected a picture, received an empty file.")
+    animated = False
     if head.startswith(_PNG_SIGNATURE) and head[12:16] == b"IHDR" and len(head) >= 33:
         width, height = struct.unpack(">II", head[16:24])
         whole = _PNG_END in tail
+        # The control chunk of an animation comes before its first picture.
+        animated = b"acTL" in head[33 : head.find(b"IDAT")]
         size = (height, width)
     elif head.startswith(_JPEG_SIGNATURE):
         size = _jpeg_size(head)
@@ -69,6 +75,7 @@ def _size(head: bytes, tail: bytes, length: int, path: Path) -> tuple[int, int]:
         size = _webp_size(head)
         promised = int(struct.unpack("<I", head[4:8])[0])
         whole = length >= promised + 8 > _WEBP_HEAD
+        animated = head[12:16] == b"VP8X" and bool(head[20] & _WEBP_ANIMATION)
     else:
         raise DatasetError(f"{path}: expected a picture (PNG, JPEG, WebP), received {head[:8]!r} ({length} bytes).")
     if not whole:
@@ -76,6 +83,8 @@ def _size(head: bytes, tail: bytes, length: int, path: Path) -> tuple[int, int]:
             f"{path}: expected a whole picture, received a truncated file ({length} bytes).",
             (("find all of them", f"carlaseg verify {path.parent.parent}"),),
         )
+    if animated:
+        raise DatasetError(f"{path}: expected one picture, received an animation. Make it single pictures or a video.")
     if 0 in size:
         raise DatasetError(f"{path}: expected a picture, received one of size {size[0]}x{size[1]}.")
     return size

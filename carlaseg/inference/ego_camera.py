@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -120,7 +120,7 @@ class _Ego:
 
     def read_array(self, dimensions: int) -> NDArray[np.uint8]:
         try:
-            array = np.lib.format.read_array(self._output, allow_pickle=False)
+            array = np.lib.format.read_array(_Pipe(self._output), allow_pickle=False)
         except ValueError as error:
             raise SimulatorError(f"the ego's process: expected a whole picture, received {error}.") from error
         if array.dtype != np.uint8 or array.ndim != dimensions:
@@ -141,3 +141,10 @@ class _Ego:
                 break
             except subprocess.TimeoutExpired:
                 continue
+
+
+class _Pipe:
+    """A pipe that NumPy reads as any stream: what it takes for a file it reads by position, which a pipe has not."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.read = pipe.read

@@ -14,6 +14,7 @@ leaves the server as it was found.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -59,7 +60,10 @@ def stream(config: RecordConfig, out: BinaryIO, stop: threading.Event) -> None:
                 return
             _line(out, {"frame": frame.line.frame, "timestamp_s": frame.line.timestamp_s})
             for array in drive.rig.spec.pair_arrays(frame.sensors):
-                np.save(out, array)
+                # By way of memory: NumPy writes to a file by its position, which a pipe has not.
+                content = io.BytesIO()
+                np.save(content, array)
+                out.write(content.getbuffer())
             out.flush()
 
 
