@@ -102,7 +102,9 @@ def verify_command(config: VerifySettings) -> int:
             (("both", f"carlaseg verify {config.folder} --deep --alignment"),),
         )
     if config.repair:
-        for done in repair(config.folder, config.deep):
+        with ExitStack() as stack:
+            repaired = repair(config.folder, config.deep, _Watch("repair", "images", stack))
+        for done in repaired:
             console.say("repair", done.sentence())
     with ExitStack() as stack:
         watch = _Watch("check", "images", stack)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in
 from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, read_metadata
 from carlaseg.dataset.records import FrameRecord, RecordingMetadata
 from carlaseg.dataset.verify import verify
-from carlaseg.dataset.verify_report import Problem
+from carlaseg.dataset.verify_report import Problem, VerifyReport
 from carlaseg.errors import DatasetError
 
 REMOVED = ".removed"
@@ -51,6 +51,7 @@ class Repair:
         leftovers: files moved that belonged to no frame.
         kept: frames that are there now.
         changed: whether anything was changed on disk, the order of lines and the count of frames included.
+        refused: why the recording was left alone, empty when it was not.
     """
 
     recording: Path
@@ -59,9 +60,12 @@ class Repair:
     leftovers: int = 0
     kept: int = 0
     changed: bool = False
+    refused: str = ""
 
     def sentence(self) -> str:
         """What was done, in one line."""
+        if self.refused:
+            return self.refused
         if not self.changed:
             return f"{self.recording}: nothing to repair, {self.kept} frames"
         done = [f"{count} frames ({reason})" for reason, count in Counter(self.frames.values()).most_common()]
@@ -71,16 +75,20 @@ class Repair:
         return f"{self.recording}: {self.kept} frames kept; {moved}"
 
 
-def repair(folder: Path, deep: bool = False) -> list[Repair]:
+def repair(folder: Path, deep: bool = False, watch: Callable[[int, int], object] | None = None) -> list[Repair]:
     """Move aside what is broken in a recording, or in every recording of a folder.
 
     Args:
         folder: a recording or a folder of recordings.
         deep: also drop what only a deep check finds: pictures that do not decode, wrong checksums.
+        watch: called now and then with the images checked and the images in all of each recording, for progress.
+
+    Returns:
+        What was done, a recording each; one with a damaged `recording.json`, or that is still being written, is left
+        alone and says so.
 
     Raises:
-        DatasetError: no recording, one with a damaged `recording.json`, one that is still being written, a failing
-            disk. Recordings before it are repaired.
+        DatasetError: no recording, or a failing disk. Recordings before it are repaired.
     """
     recordings = recordings_in(folder) if folder.is_dir() else []
     if not recordings:
@@ -89,17 +97,25 @@ def repair(folder: Path, deep: bool = False) -> list[Repair]:
             + ("a folder without one. Datasets of other makers are never changed." if folder.exists() else "nothing."),
             (("look at it", f"carlaseg verify {folder}"),),
         )
-    return [_repair_one(recording, deep) for recording in recordings]
+    return [_repair_one(recording, deep, watch) for recording in recordings]
 
 
-def _repair_one(recording: Path, deep: bool) -> Repair:
-    metadata = read_metadata(recording)
-    if metadata.ended is None:
-        _refuse_if_alive(recording)
+def _repair_one(recording: Path, deep: bool, watch: Callable[[int, int], object] | None) -> Repair:
     done = Repair(recording)
     try:
+        metadata = read_metadata(recording)
+    except DatasetError as error:
+        done.refused = f"{error.message} Nothing was changed: without it nobody knows what the files are."
+        return done
+    if metadata.ended is None and (age_s := _age_s(recording)) < _QUIET_S:
+        done.refused = (
+            f"{recording}: expected a recording that nobody writes, received one without an end that changed "
+            f"{age_s:.0f} s ago. Nothing was changed. If its recorder is dead, wait {_QUIET_S:.0f} s."
+        )
+        return done
+    try:
         lines = _sort_out_lines(recording, done)
-        _drop_frames(recording, metadata, lines, deep, done)
+        _drop_frames(recording, metadata, lines, done, lambda: verify(recording, deep, watch=watch))
     except OSError as error:
         raise DatasetError(
             f"{recording}: expected to repair it, received {disk_fault(error)}. Nothing is lost: what was taken out "
@@ -109,19 +125,13 @@ def _repair_one(recording: Path, deep: bool) -> Repair:
     return done
 
 
-def _refuse_if_alive(recording: Path) -> None:
-    """A recorder's frame in flight has files and no line yet: it would look like a leftover."""
-    newest_s = max(
-        path.stat().st_mtime
-        for path in (recording, *(child for child in recording.iterdir() if not child.name.startswith(".")))
-    )
+def _age_s(recording: Path) -> float:
+    """Seconds since anything in the recording changed; a recorder's frame in flight has files and no line yet."""
+    children = (child for child in recording.iterdir() if not child.name.startswith("."))
+    newest_s = max(path.stat().st_mtime for path in (recording, *children))
+    # A clock that was set back must not keep anybody from repairing.
     age_s = time.time() - newest_s
-    if 0 <= age_s < _QUIET_S:
-        raise DatasetError(
-            f"{recording}: expected a recording that nobody writes, received one without an end that changed "
-            f"{age_s:.0f} s ago. Nothing was changed. If its recorder is dead, wait {_QUIET_S:.0f} s.",
-            (("then", f"carlaseg verify {recording} --repair"),),
-        )
+    return age_s if age_s >= 0 else _QUIET_S
 
 
 def _sort_out_lines(recording: Path, done: Repair) -> dict[int, bytes]:
@@ -152,14 +162,18 @@ def _sort_out_lines(recording: Path, done: Repair) -> dict[int, bytes]:
 
 
 def _drop_frames(
-    recording: Path, metadata: RecordingMetadata, lines: dict[int, bytes], deep: bool, done: Repair
+    recording: Path,
+    metadata: RecordingMetadata,
+    lines: dict[int, bytes],
+    done: Repair,
+    check: Callable[[], VerifyReport],
 ) -> None:
     files_of = {
         frame: [file.path for file in FrameRecord.from_line(line, str(recording)).files.values()]
         for frame, line in lines.items()
     }
     frame_of = {str(recording / path): frame for frame, paths in files_of.items() for path in paths}
-    report = verify(recording, deep)
+    report = check()
     done.frames = _broken_frames(report.problems, frame_of)
     if len(report.sizes) > 1:
         usual = next(iter(report.sizes))

@@ -492,6 +492,26 @@ def test_a_killed_conversion_goes_on(drives: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_it_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "in", count=400)
+    command = [sys.executable, "-m", "carlaseg", "convert", str(folder), "--to", "kitti-road", "--scheme"]
+    process = subprocess.Popen(
+        [*command, "carla-0.9.14", "--output", str(tmp_path / "out")],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not list(tmp_path.glob("out/training/image_2/um_00000[2-9].png")):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "of 400 images; they are safe in" in said
+    assert "Traceback" not in said
+    whole = len(list(tmp_path.glob("out/training/image_2/*.png")))
+    assert 0 < whole < 400
+    assert (tmp_path / "out" / JOURNAL_FILE).read_bytes().count(b"\n") == whole
+
+
 def test_splits_hold_whole_groups_and_train_keeps_one() -> None:
     frames = {f"drive_{number}": 10 * number + 5 for number in range(10)}
     for seed in range(20):

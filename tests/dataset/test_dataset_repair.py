@@ -138,8 +138,9 @@ def test_a_recorder_that_was_killed_leaves_a_recording_that_can_be_repaired(tmp_
         writer.write_frame(frame, road_image(frame), road_scene(SCHEME, frame), line(frame))
     writer._lines.close()
     write_picture(folder / "rgb/rgb_00000003.png", road_image())
-    with pytest.raises(DatasetError, match=r"expected a recording that nobody writes.*Nothing was changed"):
-        repair(folder)
+    (done,) = repair(folder)
+    assert "expected a recording that nobody writes" in done.sentence()
+    assert (folder / "rgb/rgb_00000003.png").is_file()
     for path in (folder, *folder.iterdir()):
         os.utime(path, (time.time() - 60, time.time() - 60))
     (done,) = repair(folder)
@@ -154,6 +155,24 @@ def test_every_recording_of_a_folder_is_repaired(recording: Path) -> None:
     delete_image(other)
     assert [done.kept for done in repair(recording.parent)] == [4, 4]
     assert verify(recording.parent).ok
+
+
+def test_a_recording_that_nobody_can_read_is_left_alone_and_the_others_repaired(recording: Path) -> None:
+    other = write_recording(recording.parent / "a_first")
+    (other / "recording.json").write_text("{")
+    truncate(recording)
+    first, second = repair(recording.parent)
+    assert "Nothing was changed: without it nobody knows" in first.sentence()
+    assert (first.changed, second.kept) == (False, 4)
+    assert verify(recording.parent).counts == {"damaged metadata": 1}
+
+
+def test_what_a_newer_release_wrote_into_recording_json_stays(recording: Path) -> None:
+    values = json.loads((recording / "recording.json").read_text())
+    (recording / "recording.json").write_text(json.dumps({**values, "mood": "sunny"}))
+    truncate(recording)
+    repair(recording)
+    assert json.loads((recording / "recording.json").read_text())["mood"] == "sunny"
 
 
 def test_other_datasets_are_never_changed(tmp_path: Path) -> None:
