@@ -59,6 +59,26 @@ class RecordConfig:
     """Seconds to wait for the server before giving up."""
     warmup: int = 20
     """Ticks before the first saved frame, for cars to settle and exposure to adapt."""
+    settle: int = 60
+    """Ticks to wait at most, before the drive begins, until pictures have settled; 0 does not wait."""
+    min_distance: float = 0.0
+    """Metres the ego must have moved since the last saved frame; 0 saves frames of a standing ego as well."""
+    max_standing: float = 0.0
+    """Seconds for which frames of a standing ego are saved in spite of --min-distance."""
+    stuck_after: float = 120.0
+    """Seconds of standing after which the ego counts as stuck; longer than the longest red light."""
+    when_stuck: Literal["restart", "end"] = "restart"
+    """Put a stuck ego elsewhere in the town, or end the drive."""
+    when_collision: Literal["mark", "restart", "end"] = "mark"
+    """Mark a collision in its frame and drive on, or put the ego elsewhere, or end the drive."""
+    when_lane_invasion: Literal["mark", "restart", "end"] = "mark"
+    """Likewise, when the ego crosses a lane marking."""
+    max_drops_in_a_row: int = 5
+    """End the recording after so many due ticks in a row without data of every sensor."""
+    max_drop_share: float = 0.5
+    """End the recording when more than this share of the due ticks was dropped."""
+    reload: bool = False
+    """Load the town anew before the drive, so that nothing of the time before shows in it."""
     output: Path = Path("dataset")
     """Folder that gets a new recording folder."""
     name: str | None = None
@@ -92,6 +112,12 @@ class RecordConfig:
         check_range("--traffic", self.traffic, 0)
         check_range("--walkers", self.walkers, 0)
         check_range("--warmup", self.warmup, 0)
+        check_range("--settle", self.settle, 0)
+        check_range("--min-distance", self.min_distance, 0)
+        check_range("--max-standing", self.max_standing, 0)
+        check_range("--stuck-after", self.stuck_after, 1)
+        check_range("--max-drops-in-a-row", self.max_drops_in_a_row, 1)
+        check_range("--max-drop-share", self.max_drop_share, 0, 1)
         check_range("--writers", self.writers, 1, 64)
         check_range("--queue", self.queue, 1)
         check_range("--timeout", self.timeout, 0.1)
@@ -112,6 +138,8 @@ class SimulateConfig:
     """Steps a second while no client has switched to synchronous mode."""
     exit_with_parent: bool = False
     """End when standard input reaches its end, as it does when the parent process dies."""
+    recordings: Path | None = None
+    """Folder of the simulator's own recordings (start_recorder, replay_file); a temporary one when left out."""
     faults: Path | None = None
     """TOML file of faults to make on purpose (docs/simulator-faults.md)."""
     control_port: int | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from carlaseg.simulator.blueprints import Blueprint, Extent
-from carlaseg.simulator.poses import ZERO, Footprint, Triple, footprint
+from carlaseg.simulator.poses import ZERO, Footprint, Triple, footprint, rotation_matrix, unrotate
 from carlaseg.simulator.scene import Pose, TrafficLightSite, VisibleActor
 from carlaseg.wire.values import (
     AckermannControl,
@@ -124,6 +124,10 @@ class Vehicle(Visible):
         ackermann: in force instead of pedals, until the next VehicleControl.
         speed: m/s along the heading, negative in reverse.
         physics: as last set.
+        ground_friction: of the friction trigger it is in, None outside of any.
+        has_gravity: false for one that floats where it is: no wheel touches anything then.
+        ackermann_gains: as last set, or CARLA's defaults; read back, nothing more.
+        wheel_angles_deg: (steer, pitch) of wheels that a client has turned by hand; None leaves one to the vehicle.
         simulates_physics: false for vehicles that only go where they are put.
         constant_velocity: m/s in the vehicle's own frame, while it is forced.
         sticky_control: false when a control lasts for one tick.
@@ -135,6 +139,10 @@ class Vehicle(Visible):
     ackermann: AckermannControl | None = None
     speed: float = 0.0
     physics: VehiclePhysics = field(default_factory=VehiclePhysics)
+    ground_friction: float | None = None
+    has_gravity: bool = True
+    ackermann_gains: tuple[float, ...] = (0.15, 0.0, 0.25, 0.01, 0.0, 0.01)
+    wheel_angles_deg: dict[int, tuple[float | None, float | None]] = field(default_factory=dict)
     simulates_physics: bool = True
     constant_velocity: Vector3 | None = None
     sticky_control: bool = True
@@ -142,6 +150,14 @@ class Vehicle(Visible):
     light_bits: int = 0
     steer_deg: float = 0.0
     speed_limit_kmh: float = DEFAULT_SPEED_LIMIT_KMH
+
+    @property
+    def effective_physics(self) -> VehiclePhysics:
+        """The physics in force where the vehicle is."""
+        if self.ground_friction is None:
+            return self.physics
+        wheels = tuple(replace(wheel, tire_friction=self.ground_friction) for wheel in self.physics.wheels)
+        return replace(self.physics, wheels=wheels)
 
     def drawn(self) -> VisibleActor:
         """Return what the renderer needs."""
@@ -155,7 +171,7 @@ class Vehicle(Visible):
             self.pose,
             self.color,
             self.tag,
-            self.steer_deg,
+            self.wheel_angles_deg.get(0, (None, None))[0] or self.steer_deg,
             self.travelled_m,
             self.light_bits,
         )
@@ -205,3 +221,18 @@ class Sensor(Actor):
     period_s: float = 0.0
     since_last_s: float | None = None
     measurements: int = 0
+
+
+@dataclass(kw_only=True)
+class FrictionTrigger(Actor):
+    """A box in which tyres have another friction; it is not seen."""
+
+    friction: float = 3.5
+
+    def holds(self, vehicle: Vehicle) -> bool:
+        """Return whether the middle of a vehicle is inside."""
+        axes = rotation_matrix(self.pose)
+        pose = vehicle.pose
+        z = pose.z + vehicle.center[2]
+        own = unrotate(axes, (pose.x - self.pose.x, pose.y - self.pose.y, z - self.pose.z))
+        return all(abs(value) <= half for value, half in zip(own, self.extent, strict=True))

@@ -77,6 +77,8 @@ _SPECIAL_TYPES = {
     "ford.crown": "taxi",
 }
 
+FRICTION_TRIGGER = "static.trigger.friction"
+
 _WALKER_COUNT = 51
 _CHILDREN = frozenset((9, 10, 11, 12, 13, 14, 48, 49))
 _SECOND_GENERATION_FROM = 15
@@ -179,6 +181,9 @@ def _all() -> Iterator[Blueprint]:
     yield Blueprint(define("controller.ai.walker", role))
     for sensor_id, attributes, sensor_type, camera in sensor_blueprints():
         yield Blueprint(define(sensor_id, attributes), sensor_type=sensor_type, camera=camera)
+    trigger = [choice("role_name", AttributeType.STRING, "trigger"), choice("friction", AttributeType.FLOAT, "3.5")]
+    trigger += [choice(f"extent_{axis}", AttributeType.FLOAT, "500.0") for axis in "xyz"]
+    yield Blueprint(define(FRICTION_TRIGGER, trigger))
     for name, extent, tag in _PROPS:
         prop = [choice("role_name", AttributeType.STRING, "prop"), fact("size", AttributeType.STRING, "medium")]
         yield Blueprint(define(f"static.prop.{name}", prop), "prop", extent, tag)

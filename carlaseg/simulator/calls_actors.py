@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 from carlaseg.errors import SimulatorError
-from carlaseg.simulator.actors import Actor, Vehicle, Walker
+from carlaseg.simulator.actors import Actor, Vehicle, Visible, Walker
 from carlaseg.simulator.calls_session import Caller
 from carlaseg.simulator.poses import pose_of
 from carlaseg.simulator.scene import Pose
 from carlaseg.simulator.vehicles import local_to_world, push, set_velocity
 from carlaseg.simulator.walkers import stand
 from carlaseg.wire.values import (
-    AckermannControl,
     ActorDescription,
     ActorRecord,
     BoundingBox,
-    LightState,
     Transform,
     Vector3,
-    VehicleControl,
-    VehiclePhysics,
     WalkerControl,
 )
 
@@ -137,6 +131,20 @@ def add_actor_force_at_location(caller: Caller, actor_id: int, force: Vector3, l
     add_actor_force(caller, actor_id, force)
 
 
+def set_actor_collisions(caller: Caller, actor_id: int, enabled: bool) -> None:
+    """Let an actor touch others, or pass through them unseen by collision sensors and at spawning."""
+    actor = caller.simulation.world.actors.get(actor_id)
+    if isinstance(actor, Visible):
+        actor.collides = enabled
+
+
+def set_actor_enable_gravity(caller: Caller, actor_id: int, enabled: bool) -> None:
+    """Let a vehicle stand on the ground, or float where it is, its wheels in the air."""
+    actor = caller.simulation.world.find(actor_id, Actor)
+    if isinstance(actor, Vehicle):
+        actor.has_gravity = enabled
+
+
 def set_actor_simulate_physics(caller: Caller, actor_id: int, enabled: bool) -> None:
     """Let an actor move by itself, or only where it is put. Destroyed actors are no error: see `World`, rule 2."""
     actor = caller.simulation.world.actors.get(actor_id)
@@ -144,61 +152,6 @@ def set_actor_simulate_physics(caller: Caller, actor_id: int, enabled: bool) -> 
         actor.simulates_physics = enabled
         if not enabled:
             actor.speed = 0.0
-
-
-def apply_control_to_vehicle(caller: Caller, actor_id: int, control: VehicleControl) -> None:
-    """Set a vehicle's pedals and wheel."""
-    vehicle = caller.simulation.world.find(actor_id, Vehicle)
-    vehicle.control = control
-    vehicle.ackermann = None
-
-
-def apply_ackermann_control_to_vehicle(caller: Caller, actor_id: int, control: AckermannControl) -> None:
-    """Set a vehicle's wanted speed and steering angle."""
-    caller.simulation.world.find(actor_id, Vehicle).ackermann = control
-
-
-def get_ackermann_controller_settings(caller: Caller, actor_id: int) -> list[float]:
-    """Gains: speed kp ki kd, acceleration kp ki kd. CARLA's defaults; the controller here has its own."""
-    caller.simulation.world.find(actor_id, Vehicle)
-    return [0.15, 0.0, 0.25, 0.01, 0.0, 0.01]
-
-
-def get_physics_control(caller: Caller, actor_id: int) -> VehiclePhysics:
-    """A vehicle's physics as last set."""
-    actor = caller.simulation.world.remembered(actor_id)
-    if not isinstance(actor, Vehicle):
-        actor = caller.simulation.world.find(actor_id, Vehicle)
-    return actor.physics
-
-
-def apply_physics_control(caller: Caller, actor_id: int, physics: VehiclePhysics) -> None:
-    """Set a vehicle's physics."""
-    caller.simulation.world.find(actor_id, Vehicle).physics = physics
-
-
-def get_vehicle_light_state(caller: Caller, actor_id: int) -> LightState:
-    """A vehicle's lamps."""
-    actor = caller.simulation.world.remembered(actor_id)
-    return LightState(actor.light_bits if isinstance(actor, Vehicle) else 0)
-
-
-def set_vehicle_light_state(caller: Caller, actor_id: int, lights: LightState) -> None:
-    """Switch a vehicle's lamps."""
-    caller.simulation.world.find(actor_id, Vehicle).light_bits = lights.bits & 0xFFFFFFFF
-
-
-def get_wheel_steer_angle(caller: Caller, actor_id: int, wheel: int) -> float:
-    """Angle of a wheel in degrees; the rear ones do not steer."""
-    vehicle = caller.simulation.world.find(actor_id, Vehicle)
-    return vehicle.steer_deg if wheel in (0, 1) else 0.0
-
-
-def get_wheel_pitch_angle(caller: Caller, actor_id: int, wheel: int) -> float:
-    """How far a wheel has rolled, degrees."""
-    vehicle = caller.simulation.world.find(actor_id, Vehicle)
-    radius_m = vehicle.physics.wheels[0].radius / 100.0 if vehicle.physics.wheels else 0.35
-    return math.degrees(vehicle.travelled_m / max(radius_m, 0.01)) % 360.0
 
 
 def apply_control_to_walker(caller: Caller, actor_id: int, control: WalkerControl) -> None:
@@ -224,15 +177,8 @@ CALLS = (
     add_actor_impulse_at_location,
     add_actor_force,
     add_actor_force_at_location,
+    set_actor_collisions,
+    set_actor_enable_gravity,
     set_actor_simulate_physics,
-    apply_control_to_vehicle,
-    apply_ackermann_control_to_vehicle,
-    get_ackermann_controller_settings,
-    get_physics_control,
-    apply_physics_control,
-    get_vehicle_light_state,
-    set_vehicle_light_state,
-    get_wheel_steer_angle,
-    get_wheel_pitch_angle,
     apply_control_to_walker,
 )

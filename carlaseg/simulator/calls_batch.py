@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carlaseg.errors import CarlasegError
-from carlaseg.simulator import calls_actors, calls_traffic
+from carlaseg.simulator import calls_actors, calls_traffic, calls_vehicles
 from carlaseg.simulator.actors import Actor, Walker
 from carlaseg.simulator.calls_session import Caller
 from carlaseg.simulator.walkers import follow_navigation
@@ -74,10 +74,10 @@ def _with(function: Callable[..., object], *fields: str) -> Callable[[Caller, An
 
 _ACTIONS: Mapping[type, Callable[[Caller, Any], object]] = {
     commands.DestroyActor: _with(calls_actors.destroy_actor),
-    commands.ApplyVehicleControl: _with(calls_actors.apply_control_to_vehicle, "control"),
-    commands.ApplyAckermannControl: _with(calls_actors.apply_ackermann_control_to_vehicle, "control"),
+    commands.ApplyVehicleControl: _with(calls_vehicles.apply_control_to_vehicle, "control"),
+    commands.ApplyAckermannControl: _with(calls_vehicles.apply_ackermann_control_to_vehicle, "control"),
     commands.ApplyWalkerControl: _with(calls_actors.apply_control_to_walker, "control"),
-    commands.ApplyVehiclePhysics: _with(calls_actors.apply_physics_control, "physics"),
+    commands.ApplyVehiclePhysics: _with(calls_vehicles.apply_physics_control, "physics"),
     commands.ApplyTransform: _with(calls_actors.set_actor_transform, "transform"),
     commands.ApplyWalkerState: _walker_state,
     commands.ApplyTargetVelocity: _with(calls_actors.set_actor_target_velocity, "velocity"),
@@ -87,10 +87,10 @@ _ACTIONS: Mapping[type, Callable[[Caller, Any], object]] = {
     commands.ApplyAngularImpulse: _nothing,
     commands.ApplyTorque: _nothing,
     commands.SetSimulatePhysics: _with(calls_actors.set_actor_simulate_physics, "enabled"),
-    commands.SetEnableGravity: _nothing,
+    commands.SetEnableGravity: _with(calls_actors.set_actor_enable_gravity, "enabled"),
     commands.SetAutopilot: _nothing,
     commands.ShowDebugTelemetry: _nothing,
-    commands.SetVehicleLightState: lambda caller, command: calls_actors.set_vehicle_light_state(
+    commands.SetVehicleLightState: lambda caller, command: calls_vehicles.set_vehicle_light_state(
         caller, command.actor_id, LightState(command.bits)
     ),
     commands.ApplyLocation: _with(calls_actors.set_actor_location, "location"),

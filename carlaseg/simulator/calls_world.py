@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import astuple
 
-from carlaseg.errors import SimulatorError
 from carlaseg.simulator.actors import Vehicle
 from carlaseg.simulator.blueprints import LIBRARY
 from carlaseg.simulator.calls_session import Caller
@@ -18,13 +18,15 @@ from carlaseg.wire.values import (
     BoundingBox,
     EnvironmentObject,
     LabelledPoint,
+    StreetLamp,
     Vector3,
     WeatherParameters,
 )
 
 ANY_TAG = 255
-GROUND_TAG = 25
-GRAVITY_MPS2 = 9.81
+_MAX_RAY_POINTS = 16
+_STEP_OVER_M = 0.35
+"""How far behind what it has met a ray goes on: the renderer sees nothing nearer, see `SensorSuite.first_hit`."""
 
 
 @functools.cache
@@ -54,13 +56,30 @@ def set_weather_parameters(caller: Caller, weather: WeatherParameters) -> None:
 
 
 def get_imui_gravity(caller: Caller) -> float:
-    """Gravity, m/s2."""
-    return GRAVITY_MPS2
+    """Gravity that IMUs feel, m/s2."""
+    return caller.simulation.world.gravity_mps2
 
 
-def query_lights_state(caller: Caller, client: str) -> list[int]:
-    """Street lamps that can be switched: none."""
-    return []
+def set_imui_gravity(caller: Caller, gravity: float) -> None:
+    """Set the gravity that IMUs feel, m/s2; nothing falls by it."""
+    caller.simulation.world.gravity_mps2 = gravity
+
+
+def query_lights_state(caller: Caller, client: str) -> list[StreetLamp]:
+    """The town's street lamps."""
+    world = caller.simulation.world
+    return world.lamps.states(world.weather)
+
+
+def update_lights_state(caller: Caller, client: str, lamps: tuple[StreetLamp, ...], discard_client: bool) -> None:
+    """Keep what a client has set of street lamps; the drawn ones follow the sun."""
+    caller.simulation.world.lamps.update(lamps)
+
+
+def update_day_night_cycle(caller: Caller, client: str, active: bool) -> None:
+    """Let the sun decide about all street lamps again."""
+    if active:
+        caller.simulation.world.lamps.follow_sun()
 
 
 def _box(box: LevelBox) -> BoundingBox:
@@ -90,22 +109,40 @@ def get_names_of_all_objects(caller: Caller) -> list[str]:
 
 
 def project_point(caller: Caller, location: Vector3, direction: Vector3, distance: float) -> list[object]:
-    """The ground below a point, as (found, labelled point); only straight down is answered."""
-    if direction.z > -0.99:
-        raise SimulatorError("project_point: not supported by carlaseg's embedded simulator but straight down")
-    level = caller.simulation.world.elevation.height(location.x, location.y)
-    found = 0.0 <= location.z - level <= distance
-    return [found, LabelledPoint(Vector3(location.x, location.y, level if found else location.z), GROUND_TAG)]
+    """What is first met from a point in a direction, as (found, labelled point)."""
+    met = _first_on_ray(caller, location, direction, distance)
+    return [met is not None, met or LabelledPoint(location, 0)]
 
 
 def cast_ray(caller: Caller, start: Vector3, end: Vector3) -> list[LabelledPoint]:
-    """Where a straight-down ray meets the ground."""
-    if abs(start.x - end.x) > 1e-3 or abs(start.y - end.y) > 1e-3:
-        raise SimulatorError("cast_ray: not supported by carlaseg's embedded simulator but straight down")
-    level = caller.simulation.world.elevation.height(start.x, start.y)
-    if not min(start.z, end.z) <= level <= max(start.z, end.z):
-        return []
-    return [LabelledPoint(Vector3(start.x, start.y, level), GROUND_TAG)]
+    """Everything met on the way from a point to another, in order."""
+    met: list[LabelledPoint] = []
+    along = Vector3(end.x - start.x, end.y - start.y, end.z - start.z)
+    length = math.sqrt(along.x**2 + along.y**2 + along.z**2)
+    gone = 0.0
+    while length > 0.0 and gone < length and len(met) < _MAX_RAY_POINTS:
+        share = gone / length
+        here = Vector3(start.x + along.x * share, start.y + along.y * share, start.z + along.z * share)
+        point = _first_on_ray(caller, here, along, length - gone)
+        if point is None:
+            break
+        met.append(point)
+        place = point.location
+        gone = math.dist((start.x, start.y, start.z), (place.x, place.y, place.z)) + _STEP_OVER_M
+    return met
+
+
+def _first_on_ray(caller: Caller, start: Vector3, direction: Vector3, length_m: float) -> LabelledPoint | None:
+    size = math.sqrt(direction.x**2 + direction.y**2 + direction.z**2)
+    if size < 1e-9 or length_m <= 0.0:
+        return None
+    unit = (direction.x / size, direction.y / size, direction.z / size)
+    hit = caller.simulation.sensors.first_hit((start.x, start.y, start.z), unit, length_m)
+    if hit is None:
+        return None
+    distance_m, tag = hit
+    x, y, z = (o + distance_m * d for o, d in zip((start.x, start.y, start.z), unit, strict=True))
+    return LabelledPoint(Vector3(x, y, z), tag)
 
 
 def get_vehicle_light_states(caller: Caller) -> list[list[int]]:
@@ -119,7 +156,10 @@ CALLS = (
     get_weather_parameters,
     set_weather_parameters,
     get_imui_gravity,
+    set_imui_gravity,
     query_lights_state,
+    update_lights_state,
+    update_day_night_cycle,
     get_all_level_BBs,
     get_environment_objects,
     get_names_of_all_objects,

@@ -15,6 +15,7 @@ from carlaseg.config import SimulateConfig
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.faults.calls import Life
 from carlaseg.simulator.faults.stage import await_turn, first_life, set_the_stage
+from carlaseg.simulator.recording_file import RecordingFolder
 from carlaseg.simulator.scene import Town, Weather
 from carlaseg.simulator.sensors import CameraRenderer
 from carlaseg.simulator.server import HOST, RpcServer, listen
@@ -79,7 +80,7 @@ def simulate(config: SimulateConfig) -> None:
         control = ""
         try:
             if life is None:
-                simulation = Simulation(*parts, streams, 1.0 / config.fps)
+                simulation = Simulation(*parts, streams, 1.0 / config.fps, RecordingFolder(config.recordings))
                 server = RpcServer(listener, simulation)
             else:
                 stage = set_the_stage(listener, streams, life, parts, 1.0 / config.fps)

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from carlaseg.errors import CarlasegError, ProtocolError
-from carlaseg.simulator import calls_actors, calls_batch, calls_session, calls_traffic, calls_world
+from carlaseg.simulator import (
+    calls_actors,
+    calls_anatomy,
+    calls_batch,
+    calls_recorder,
+    calls_session,
+    calls_traffic,
+    calls_vehicles,
+    calls_world,
+)
 from carlaseg.simulator.calls_session import Caller
 from carlaseg.simulator.simulation import Simulation
 from carlaseg.wire import rpc
@@ -49,17 +58,26 @@ def _method(function: Callable[..., Any]) -> Method:
     return Method(function, arguments, len(arguments) - len(function.__defaults__ or ()), returns)
 
 
+_MODULES = (
+    calls_session,
+    calls_world,
+    calls_actors,
+    calls_vehicles,
+    calls_anatomy,
+    calls_traffic,
+    calls_recorder,
+    calls_batch,
+)
 METHODS: Mapping[str, Method] = {
-    function.__name__: _method(function)
-    for module in (calls_session, calls_world, calls_actors, calls_traffic, calls_batch)
-    for function in module.CALLS
+    function.__name__: _method(function) for module in _MODULES for function in module.CALLS
 }
 """Calls that are answered."""
 
 ACCEPTED: Mapping[str, str] = {
     "add_actor_angular_impulse": "there are no rigid bodies to turn",
     "add_actor_torque": "there are no rigid bodies to turn",
-    "apply_ackermann_controller_settings": "the Ackermann controller has fixed gains",
+    "apply_color_texture_to_objects": "textures are the town's own",
+    "apply_float_color_texture_to_objects": "textures are the town's own",
     "blend_pose": "walkers have one gait",
     "clear_debug_shape": "debug shapes are not drawn",
     "clear_debug_string": "debug shapes are not drawn",
@@ -71,56 +89,27 @@ ACCEPTED: Mapping[str, str] = {
     "get_pose_from_animation": "walkers have one gait",
     "load_map_layer": "the town has one layer",
     "open_vehicle_door": "doors do not open",
+    "restore_physx_physics": "vehicles have one kind of physics",
     "set_actor_autopilot": "the client's TrafficManager drives",
-    "set_actor_collisions": "there is no crash physics",
     "set_actor_dead": "actors live until they are destroyed",
-    "set_actor_enable_gravity": "everything stands on the ground",
     "set_annotations_traverse_translucency": "nothing is translucent",
     "set_bones_transform": "walkers have one gait",
-    "set_imui_gravity": "gravity is 9.81",
-    "set_wheel_pitch_angle": "wheels follow the vehicle",
-    "set_wheel_steer_direction": "wheels follow the vehicle",
     "show_vehicle_debug_telemetry": "there is no debug drawing",
-    "stop_recorder": "there is no recorder",
     "unload_map_layer": "the town has one layer",
-    "update_day_night_cycle": "lamps follow the sun",
-    "update_lights_state": "lamps follow the sun",
 }
 """Calls that are taken and change nothing, with the reason. None has a value."""
 
+_NO_GBUFFERS = "the renderer has no G-buffers"
+_ONE_PHYSICS = "vehicles have one kind of physics"
 REFUSED: Mapping[str, tuple[str, str]] = {
-    **{
-        name: ("value", "actors have no skeleton")
-        for name in (
-            "get_actor_bone_names",
-            "get_actor_bone_relative_transforms",
-            "get_actor_bone_world_transforms",
-            "get_actor_component_names",
-            "get_actor_component_relative_transform",
-            "get_actor_component_world_transform",
-            "get_actor_socket_names",
-            "get_actor_socket_relative_transforms",
-            "get_actor_socket_world_transforms",
-            "get_bones_transform",
-            "get_vehicle_bone_world_transforms",
-        )
-    },
-    **{
-        name: ("value", "there is no recorder")
-        for name in (
-            "replay_file",
-            "show_recorder_actors_blocked",
-            "show_recorder_collisions",
-            "show_recorder_file_info",
-            "start_recorder",
-        )
-    },
-    "apply_color_texture_to_objects": ("nothing", "textures are the town's own"),
-    "apply_float_color_texture_to_objects": ("nothing", "textures are the town's own"),
-    "enable_gbuffers": ("nothing", "the renderer has no G-buffers"),
-    "get_gbuffer_token": ("value", "the renderer has no G-buffers"),
-    "get_telemetry_data": ("value", "there are no tyre forces"),
+    "are_gbuffers_enabled": ("value", _NO_GBUFFERS),
+    "enable_carsim": ("nothing", _ONE_PHYSICS),
+    "enable_chrono_physics": ("nothing", _ONE_PHYSICS),
+    "enable_gbuffers": ("nothing", _NO_GBUFFERS),
+    "enable_sensor_for_ros": ("nothing", "there is no ROS bridge"),
+    "get_gbuffer_token": ("value", _NO_GBUFFERS),
     "set_ignored_vehicles": ("nothing", "there is no V2X sensor"),
+    "use_carsim_road": ("nothing", _ONE_PHYSICS),
 }
 """Calls that a CARLA server has and this one answers with an error: (how its reply is wrapped, why)."""
 

@@ -6,14 +6,19 @@ A sensor that fails is reported once and skipped; the tick goes on.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from carlaseg.simulator.actors import Sensor
 from carlaseg.simulator.collisions import SolidBoxes
 from carlaseg.simulator.geography import read_geo_reference
 from carlaseg.simulator.instruments import Instrument, Surroundings, make_instrument
+from carlaseg.simulator.instruments.beams import Beams
+from carlaseg.simulator.poses import Triple
 from carlaseg.simulator.scene import ByteArray, CameraSpec, Frame, Pose, Weather
 from carlaseg.simulator.world import World
 from carlaseg.wire.stream import Buffer, serialize_sensor_header
@@ -22,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _TICK_TOLERANCE_S = 1e-6
 """sensor_tick and the time step arrive as 32-bit floats: twenty steps of 0.05 s must make 1.0 s."""
+
+_RUN_UP_M = 0.3
+_RAY_PX = 512
 
 Message = tuple[int, tuple[Buffer, ...]]
 
@@ -54,6 +62,7 @@ class SensorSuite:
         self._world = world
         self._renderer = renderer
         self._kept: dict[int, _Kept] = {}
+        self._rays: dict[CameraSpec, list[int]] = {}
         self._failed: set[int] = set()
         self._surroundings = Surroundings(
             world, SolidBoxes(world.town), read_geo_reference(world.town.opendrive), stream_port
@@ -78,7 +87,7 @@ class SensorSuite:
                     continue
                 views = kept.instrument.views(elapsed_s)
                 if views:
-                    waiting.append((sensor, self._camera_keys(kept, views), [pose for _, pose in views]))
+                    waiting.append((sensor, self._camera_keys(kept.keys, views), [pose for _, pose in views]))
                     continue
                 for parts in kept.instrument.messages(()):
                     yield sensor.stream_id, (self._header(sensor), *parts)
@@ -87,8 +96,33 @@ class SensorSuite:
         if waiting:
             yield from self._draw(waiting, self._world.drawn_frame())
 
+    def first_hit(self, origin: Triple, direction: Triple, range_m: float) -> tuple[float, int] | None:
+        """Return (metres, semantic tag) of what a ray meets first, None if nothing; `direction` is a unit vector.
+
+        Faces that look away from the ray are not met, and nothing is within the first decimetres of a drawing: so the
+        ray begins a little before its origin, and what it meets there is not reported.
+        """
+        for before_m in (_RUN_UP_M, 0.0):
+            start = Pose(*(o - before_m * d for o, d in zip(origin, direction, strict=True)))
+            beams = Beams(_RAY_PX)
+            views = beams.aim(np.array([direction]), start)
+            pictures = self._renderer.render(
+                list(zip(self._camera_keys(self._rays, views), (pose for _, pose in views), strict=True)),
+                self._world.drawn_frame(),
+            )
+            keys = self._camera_keys(self._rays, views)
+            hits = beams.hits([pictures[key] for key in keys], self._surroundings, range_m + before_m)
+            distance_m = float(hits.distance_m[0]) - before_m
+            if distance_m > -0.02:
+                return (max(distance_m, 0.0), int(hits.tag[0])) if math.isfinite(distance_m) else None
+        return None
+
     def close(self) -> None:
         """Give back the renderer's cameras."""
+        for keys in self._rays.values():
+            for key in keys:
+                self._renderer.remove_camera(key)
+        self._rays.clear()
         for actor_id in list(self._kept):
             self._forget(actor_id)
 
@@ -128,14 +162,14 @@ class SensorSuite:
             kept = self._kept[sensor.actor_id] = _Kept(make_instrument(sensor, self._surroundings), {})
         return kept
 
-    def _camera_keys(self, kept: _Kept, views: Sequence[tuple[CameraSpec, Pose]]) -> list[int]:
+    def _camera_keys(self, keys_of: dict[CameraSpec, list[int]], views: Sequence[tuple[CameraSpec, Pose]]) -> list[int]:
         """A renderer's key for each view; views that draw alike need different ones."""
         used: dict[CameraSpec, int] = {}
         keys = []
         for spec, _ in views:
             index = used.get(spec, 0)
             used[spec] = index + 1
-            pool = kept.keys.setdefault(spec, [])
+            pool = keys_of.setdefault(spec, [])
             if index == len(pool):
                 pool.append(self._renderer.add_camera(spec))
             keys.append(pool[index])

@@ -16,6 +16,8 @@ from typing import Protocol
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.actors import Actor
 from carlaseg.simulator.navigation_mesh import build_navigation_mesh, navigation_file_name
+from carlaseg.simulator.recorder import Recorder, Replayer, ReplayOptions
+from carlaseg.simulator.recording_file import Recording, RecordingFolder, RecordingWriter
 from carlaseg.simulator.scene import Pose, Town, Weather
 from carlaseg.simulator.sensors import CameraRenderer, SensorSuite
 from carlaseg.simulator.world import World
@@ -65,6 +67,7 @@ class Simulation:
         make_renderer: RendererFactory,
         streams: StreamOutlet,
         default_delta_s: float = 0.05,
+        recordings: RecordingFolder | None = None,
     ) -> None:
         """Build the town and everything in it.
 
@@ -74,6 +77,7 @@ class Simulation:
             make_renderer: called for each new town.
             streams: takes the messages.
             default_delta_s: time step while the client has set none.
+            recordings: where recordings lie; None for a temporary folder.
 
         Raises:
             SimulatorError: no such town.
@@ -86,6 +90,10 @@ class Simulation:
         self.streams = streams
         self.settings = EpisodeSettings()
         self.traffic_managers: dict[int, tuple[TrafficManagerAddress, int]] = {}
+        self.replay_options = ReplayOptions()
+        self._recordings = recordings or RecordingFolder()
+        self._recorder: Recorder | None = None
+        self._replayer: Replayer | None = None
         self.world = World(self._build_town(town_name))
         self._renderer = make_renderer(self.world.town, self.world.weather)
         self._begin()
@@ -123,11 +131,73 @@ class Simulation:
         if asked_for:
             self.streams.await_expected(SUBSCRIPTION_WAIT_S)
         self.world.step(self.delta_s)
+        self._record_and_replay()
         streams, may_wait = self.streams, self.settings.synchronous_mode
         self._publish_state(may_wait)
         for stream_id, parts in self.sensors.measure(streams.has_subscriber, not self.settings.no_rendering_mode):
             streams.publish(stream_id, parts, may_wait)
         return self.world.frame
+
+    def _record_and_replay(self) -> None:
+        if self._replayer is not None and not self._replayer.step(self.delta_s):
+            self.stop_replay(keep_actors=True)
+        if self._recorder is not None:
+            self._recorder.note(self.world)
+
+    # Recordings
+
+    def start_recording(self, name: str) -> str:
+        """Begin to record what moves; return the file.
+
+        Raises:
+            SimulatorError: the name is none, or the file cannot be written.
+        """
+        self.stop_recording()
+        path = self._recordings.path(name)
+        about = {
+            "map": self.world.town.name,
+            "seed": self.world.town.seed,
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self._recorder = Recorder(self.world, RecordingWriter(path, about))
+        return str(path)
+
+    def stop_recording(self) -> None:
+        """Finish the recording, if there is one."""
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def recording(self, name: str) -> Recording:
+        """Return a recording by its name.
+
+        Raises:
+            SimulatorError: there is none, or it is damaged.
+        """
+        return Recording(self._recordings.path(name))
+
+    def start_replay(self, name: str, start_s: float, duration_s: float, follow_id: int, offset: Pose) -> str:
+        """Play a recording into the world, in its own map; return what is played, as text.
+
+        Raises:
+            SimulatorError: there is no such recording, it is damaged, or its map is not here.
+        """
+        self.stop_replay(keep_actors=False)
+        recording = self.recording(name)
+        if recording.about.get("map") != self.world.town.name:
+            self.load_episode(str(recording.about.get("map")), reset_settings=False)
+        self._replayer = Replayer(self.world, recording, start_s, duration_s, follow_id, offset, self.replay_options)
+        begin_s, end_s = self._replayer.span_s
+        return (
+            f"Replaying File: {name}\n\nTotal time recorded: {self._replayer.total_s:g}\n"
+            f"Replaying from {begin_s:g} s to {end_s:g} s\n"
+        )
+
+    def stop_replay(self, keep_actors: bool) -> None:
+        """End a replay, if there is one."""
+        if self._replayer is not None:
+            self._replayer.end(keep_actors)
+            self._replayer = None
 
     def _publish_state(self, may_wait: bool) -> None:
         if self.streams.has_subscriber(WORLD_STREAM_ID):
@@ -185,6 +255,8 @@ class Simulation:
         current = self.world.town
         same = not wanted or (wanted == current.name and wanted != OPENDRIVE_MAP)
         town = current if same else self._build_town(wanted)
+        self.stop_recording()
+        self.stop_replay(keep_actors=False)
         self.sensors.close()
         for actor in self.world.actors.values():
             if actor.stream_id:
@@ -211,6 +283,8 @@ class Simulation:
                 del self.traffic_managers[port]
 
     def close(self) -> None:
-        """Give back the renderer."""
+        """Finish a recording and give back the renderer."""
+        self.stop_recording()
+        self._recordings.close()
         self.sensors.close()
         self._renderer.close()

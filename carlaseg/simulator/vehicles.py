@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from carlaseg.simulator.actors import Vehicle
 from carlaseg.simulator.elevation import Elevation
-from carlaseg.simulator.poses import ZERO, normalize_deg, rotate, rotation_matrix
+from carlaseg.simulator.poses import ZERO, Triple, normalize_deg, rotate, rotation_matrix, unrotate
 from carlaseg.simulator.scene import Pose
 from carlaseg.wire.values import Vector3, VehicleControl
 
@@ -60,8 +60,12 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
     x, y = pose.x + chord * math.cos(half_way), pose.y + chord * math.sin(half_way)
     yaw = pose.yaw if turn == 0.0 else normalize_deg(pose.yaw + math.degrees(turn))
     cos_yaw, sin_yaw = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
-    pitch = ground.pitch_deg(x, y, cos_yaw, sin_yaw, wheelbase / 2)
-    vehicle.pose = Pose(x, y, ground.height(x, y), pitch, yaw, 0.0)
+    if vehicle.has_gravity:
+        pitch = ground.pitch_deg(x, y, cos_yaw, sin_yaw, wheelbase / 2)
+        vehicle.pose = Pose(x, y, ground.height(x, y), pitch, yaw, 0.0)
+    else:
+        pitch = 0.0
+        vehicle.pose = Pose(x, y, pose.z, pose.pitch, yaw, pose.roll)
     climb = speed * math.sin(math.radians(pitch))
     velocity = (speed * cos_yaw, speed * sin_yaw, climb)
     before = vehicle.velocity
@@ -77,10 +81,12 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
 
 def _next_speed(vehicle: Vehicle, dt_s: float) -> float:
     control, speed, physics = vehicle.control, vehicle.speed, vehicle.physics
+    if vehicle.ground_friction is not None:
+        physics = vehicle.effective_physics
     wheels = physics.wheels
     friction = sum(wheel.tire_friction for wheel in wheels) / len(wheels) if wheels else 0.0
     stiffness = sum(wheel.long_stiff_value for wheel in wheels) / len(wheels) if wheels else 0.0
-    grip = min(max(friction / FULL_FRICTION, 0.0), 1.0)
+    grip = min(max(friction / FULL_FRICTION, 0.0), 1.0) if vehicle.has_gravity else 0.0
     push = min(max(stiffness / FULL_STIFFNESS, 0.0), 1.0) * grip
     if vehicle.ackermann is not None:
         wanted = (vehicle.ackermann.speed - speed) * ACKERMANN_GAIN_PER_S
@@ -126,3 +132,8 @@ def reported_control(vehicle: Vehicle) -> VehicleControl:
 def local_to_world(vehicle: Vehicle, vector: Vector3) -> Vector3:
     """Return a vector of the vehicle's frame in the world's."""
     return Vector3(*rotate(rotation_matrix(vehicle.pose), (vector.x, vector.y, vector.z)))
+
+
+def local_of(vehicle: Vehicle, vector: Triple) -> Triple:
+    """Return a vector of the world's frame in the vehicle's."""
+    return unrotate(rotation_matrix(vehicle.pose), vector)

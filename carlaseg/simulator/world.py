@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator import blueprints
-from carlaseg.simulator.actors import Actor, Sensor, TrafficLight, Vehicle, Visible, Walker
+from carlaseg.simulator.actors import Actor, FrictionTrigger, Sensor, TrafficLight, Vehicle, Visible, Walker
 from carlaseg.simulator.elevation import Elevation
+from carlaseg.simulator.lamps import StreetLamps
 from carlaseg.simulator.poses import compose, footprint, normalize_deg, overlaps, transform_of
 from carlaseg.simulator.scene import Frame, Pose, Town, Weather
 from carlaseg.simulator.traffic_lights import TrafficLights
@@ -60,6 +61,8 @@ class World:
         self.weather = Weather()
         self.map_changed = True
         self.gravity_mps2 = GRAVITY_MPS2
+        self._had_triggers = False
+        self.lamps = StreetLamps(town)
         self.spectator = Actor(
             actor_id=self._next_actor_id(),
             description=ActorDescription(0, "spectator"),
@@ -117,13 +120,14 @@ class World:
 
     # Coming and going
 
-    def spawn(self, description: ActorDescription, pose: Pose, parent_id: int = 0) -> Actor:
+    def spawn(self, description: ActorDescription, pose: Pose, parent_id: int = 0, *, anywhere: bool = False) -> Actor:
         """Return a new actor.
 
         Args:
             description: blueprint and attributes.
             pose: in the parent's frame when there is a parent, else in the world's.
             parent_id: 0 for none.
+            anywhere: whether it may stand where something stands already.
 
         Raises:
             SimulatorError: no such blueprint or parent, an attribute out of range, or something stands there already.
@@ -144,9 +148,9 @@ class World:
             "tag": blueprint.tag,
         }
         actor = self._made(blueprint, common)
-        if isinstance(actor, Walker) and not parent_id:
+        if isinstance(actor, Walker) and not parent_id and not anywhere:
             stand(actor, self.elevation)
-        if isinstance(actor, Visible) and not parent_id:
+        if isinstance(actor, Visible) and not parent_id and not anywhere:
             self._refuse_collision(actor)
         actor.actor_id = self._next_actor_id()
         if isinstance(actor, Sensor):
@@ -162,6 +166,13 @@ class World:
             _check_sensor(actor)
             actor.period_s = max(blueprints.number_of(actor.attributes, "sensor_tick"), 0.0)
             return actor
+        if blueprint.id == blueprints.FRICTION_TRIGGER:
+            trigger = FrictionTrigger(**common)  # type: ignore[arg-type]
+            trigger.friction = blueprints.number_of(trigger.attributes, "friction", 3.5)
+            # Half sizes in centimetres, as Unreal counts.
+            x, y, z = (blueprints.number_of(trigger.attributes, f"extent_{axis}", 500.0) / 100.0 for axis in "xyz")
+            trigger.extent = (x, y, z)
+            return trigger
         if blueprint.body is None:
             return Actor(**common)  # type: ignore[arg-type]
         if blueprint.body == "pedestrian":
@@ -182,6 +193,8 @@ class World:
             (newcomer.extent[0] + _SPAWN_MARGIN_M, newcomer.extent[1] + _SPAWN_MARGIN_M, newcomer.extent[2]),
         )
         for other in self.of_kind(Visible):
+            if not other.collides:
+                continue
             reach = grown.radius + other.extent[0] + other.extent[1]
             near = abs(other.pose.x - place.x) < reach and abs(other.pose.y - place.y) < reach
             if near and overlaps(grown, other.footprint):
@@ -215,6 +228,7 @@ class World:
         self.elapsed_s += delta_s
         self.delta_s = delta_s
         self.traffic_lights.step(delta_s)
+        self._apply_friction_triggers()
         vehicles = []
         for actor in self.actors.values():
             if isinstance(actor, Vehicle):
@@ -229,6 +243,15 @@ class World:
                     actor.velocity, actor.acceleration = parent.velocity, parent.acceleration
                     actor.angular_velocity = parent.angular_velocity
         self.traffic_lights.govern(vehicles)
+
+    def _apply_friction_triggers(self) -> None:
+        triggers = list(self.of_kind(FrictionTrigger))
+        if not triggers and not self._had_triggers:
+            return
+        self._had_triggers = bool(triggers)
+        for vehicle in self.of_kind(Vehicle):
+            around = [trigger.friction for trigger in triggers if trigger.holds(vehicle)]
+            vehicle.ground_friction = around[-1] if around else None
 
     # Showing
 

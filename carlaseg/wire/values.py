@@ -295,3 +295,84 @@ class TrafficManagerAddress:
 
     host: str = ""
     port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AckermannGains:
+    """Gains of the Ackermann controller."""
+
+    speed_kp: float
+    speed_ki: float
+    speed_kd: float
+    acceleration_kp: float
+    acceleration_ki: float
+    acceleration_kd: float
+
+
+@dataclass(frozen=True, slots=True)
+class WheelTelemetry:
+    """A wheel's state: friction, slips, rad/s, loads in newtons, torque in newton metres, forces in newtons."""
+
+    tire_friction: float
+    lat_slip: float
+    long_slip: float
+    omega: float
+    tire_load: float
+    normalized_tire_load: float
+    torque: float
+    long_force: float
+    lat_force: float
+    normalized_long_force: float
+    normalized_lat_force: float
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleTelemetry:
+    """A vehicle's state: m/s, the control in force, engine turns a minute, drag in newtons."""
+
+    speed: float
+    steer: float
+    throttle: float
+    brake: float
+    engine_rpm: float
+    gear: int
+    drag: float
+    wheels: tuple[WheelTelemetry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """Red, green, blue, 0-255."""
+
+    r: int
+    g: int
+    b: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreetLamp:
+    """A lamp of the town that can be switched; group 2 is the street's (CARLA: rpc::LightState)."""
+
+    id: int
+    location: Vector3
+    intensity: float
+    group: int
+    color: Color
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoneTransforms:
+    """A bone in the world's frame, the actor's and its parent's."""
+
+    name: str
+    world: Transform
+    component: Transform
+    relative: Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The bones of a walker."""
+
+    bones: tuple[BoneTransforms, ...]

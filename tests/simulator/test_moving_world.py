@@ -46,7 +46,7 @@ def run(world, ticks):
 
 
 @pytest.mark.parametrize(
-    "blueprint_id", [name for name in LIBRARY if name.startswith(("vehicle.", "walker.", "static."))]
+    "blueprint_id", [name for name in LIBRARY if name.startswith(("vehicle.", "walker.", "static.prop."))]
 )
 def test_every_body_spawns_stands_still_on_the_ground_and_can_be_drawn(world, blueprint_id):
     actor = spawn(world, blueprint_id)

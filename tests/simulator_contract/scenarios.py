@@ -529,8 +529,7 @@ def refusals(client):
         ego = car(world)
         world.tick()
         tries = {
-            "start_recorder": lambda: client.start_recorder("x.log"),
-            "get_telemetry_data": ego.get_telemetry_data,
+            "enable_gbuffers": lambda: listen(world, "sensor.camera.rgb", ego)[0].enable_gbuffers(True),
             "image_size": lambda: listen(world, "sensor.camera.rgb", ego, image_size_x="0"),
         }
         for name, attempt in tries.items():
