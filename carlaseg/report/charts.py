@@ -31,15 +31,20 @@ class Line:
 
 
 def line_chart(
-    title: str, lines: Sequence[Line], y_range: tuple[float, float] | None = None, mark: tuple[float, str] | None = None
+    title: str,
+    lines: Sequence[Line],
+    y_range: tuple[float, float] | None = None,
+    mark: tuple[float, str] | None = None,
+    x_label: str = "epoch",
 ) -> str:
-    """Curves over epochs.
+    """Curves over epochs, or over whatever `x_label` says.
 
     Args:
         title: heading of the chart.
         lines: the curves; points that are no finite number are left out.
         y_range: lowest and highest value; from the points when not given.
         mark: x and a word for a vertical line.
+        x_label: what goes to the right. Epochs are whole numbers; of anything else the ends and quarters are named.
     """
     lines = [Line(a.label, a.colour, [p for p in a.points if math.isfinite(p[1])]) for a in lines]
     lines = [line for line in lines if line.points]
@@ -61,10 +66,12 @@ def line_chart(
         y = place(x_low, tick)[1]
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in sorted({round(v) for v in np.linspace(x_low, x_high, min(7, round(x_high - x_low) + 1)).tolist()}):
+    whole = x_label == "epoch"
+    x_ticks = np.linspace(x_low, x_high, min(7, round(x_high - x_low) + 1) if whole else 5).tolist()
+    for tick in sorted({round(v) if whole else round(v, 2) for v in x_ticks}):
         x = place(tick, y_low)[0]
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick}</text>')
-    parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">epoch</text>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_label)}</text>')
     if mark is not None:
         x = place(mark[0], y_low)[0]
         side, anchor = (-5, "end") if x > WIDTH / 2 else (5, "start")
@@ -77,11 +84,11 @@ def line_chart(
         placed = [place(x, y) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         parts.append(f'<polyline class="curve c{line.colour}" points="{path}"/>')
-        for (x, y), (epoch, value) in zip(placed, line.points, strict=True):
+        for (x, y), (x_value, value) in zip(placed, line.points, strict=True):
             radius = 3 if len(placed) <= 60 else 1
             parts.append(
                 f'<circle class="dot c{line.colour}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">'
-                f"<title>{escape(line.label)}, epoch {epoch:g}: {value:.4g}</title></circle>"
+                f"<title>{escape(line.label)}, {escape(x_label)} {x_value:.4g}: {value:.4g}</title></circle>"
             )
     legend = "".join(f'<span class="key"><i class="c{a.colour}"></i>{escape(a.label)}</span>' for a in lines)
     return (

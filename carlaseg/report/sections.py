@@ -13,6 +13,7 @@ from carlaseg.metrics import Scores
 from carlaseg.metrics import figure as ratio
 from carlaseg.report import pictures
 from carlaseg.report.charts import Line, confusion_chart, line_chart
+from carlaseg.report.evaluated import evaluated, unsure
 from carlaseg.report.page import command, facts, figure, meter, paragraph, swatch, table, tiles
 from carlaseg.report.sources import Data, Results, Sources
 
@@ -217,6 +218,7 @@ def _tested(outcome: Results, sources: Sources) -> str:
     if outcome.scores is None:
         return "".join(parts) + paragraph("No truth there, so no scores.", "soft")
     parts.append(_scores(outcome.scores, sources))
+    parts.append(evaluated(outcome, sources) or _how_to_evaluate(outcome))
     names = [c.name for c in outcome.scores.classes]
     if outcome.confusion.shape == (len(names), len(names)):
         parts.append("<h3>Confusion matrix</h3>")
@@ -236,7 +238,7 @@ def _tested(outcome: Results, sources: Sources) -> str:
 
 
 def best_and_worst(sources: Sources) -> str:
-    """The panels of the worst and the best images."""
+    """The panels of the worst and the best images, and what the network was least sure of."""
     parts = []
     for outcome in sources.results:
         worst, best = outcome.metrics.get("worst", []), outcome.metrics.get("best", [])
@@ -246,6 +248,7 @@ def best_and_worst(sources: Sources) -> str:
             parts.append(_panels(outcome, "Some of them", chosen))
         else:
             parts.append(_panels(outcome, "Worst", worst[:half]) + _panels(outcome, "Best", best[:half]))
+        parts.append(unsure(outcome))
     return "".join(parts)
 
 
@@ -322,6 +325,12 @@ def _scores(scores: Scores, sources: Sources) -> str:
         )
         + table(("class", "IoU", "recall", "precision", "share"), rows)
         + (paragraph(f"Absent here: {', '.join(absent)}.", "soft") if absent else "")
+    )
+
+
+def _how_to_evaluate(outcome: Results) -> str:
+    return paragraph("How sure these figures are, and by drive, weather and distance:", "soft") + command(
+        f"carlaseg evaluate {shlex.quote(str(outcome.folder))}"
     )
 
 

@@ -33,6 +33,8 @@ class Results:
         scores: its scores, None without truth.
         metrics: metrics.json, empty without truth.
         summary: summary.json, empty when the inference was killed.
+        evaluation: evaluation.json of carlaseg evaluate, or that of a comparison; empty when nobody evaluated.
+        comparisons: evaluation_against_*.json.
     """
 
     folder: Path
@@ -41,6 +43,8 @@ class Results:
     scores: Scores | None
     metrics: Mapping[str, Any]
     summary: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    comparisons: Sequence[Mapping[str, Any]]
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -148,17 +152,23 @@ def _results(config: ReportConfig, run: RunFolder, missing: list[str]) -> list[R
         folders = [folder for folder in found if _made_from(folder, run)]
     if not folders:
         missing.append(f"no results of {run.name} under dataset_out/")
-    return [
-        Results(
-            folder,
-            _json(folder / "config.json"),
-            _jsonl(folder / "predictions.jsonl"),
-            _scores(metrics := _json(folder / "metrics.json")),
-            metrics,
-            _json(folder / "summary.json"),
-        )
-        for folder in folders
-    ]
+    return [_read_results(folder) for folder in folders]
+
+
+def _read_results(folder: Path) -> Results:
+    metrics = _json(folder / "metrics.json")
+    comparisons = [_json(path) for path in sorted(folder.glob("evaluation_against_*.json"))]
+    return Results(
+        folder=folder,
+        config=_json(folder / "config.json"),
+        lines=_jsonl(folder / "predictions.jsonl"),
+        scores=_scores(metrics),
+        metrics=metrics,
+        summary=_json(folder / "summary.json"),
+        # A comparison holds the whole evaluation as well.
+        evaluation=_json(folder / "evaluation.json") or next((c for c in comparisons if c), {}),
+        comparisons=comparisons,
+    )
 
 
 def _made_from(folder: Path, run: RunFolder) -> bool:
