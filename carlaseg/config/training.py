@@ -20,7 +20,7 @@ class TrainConfig:
     validation_share: float = 0.2
     """Share of the frames to hold out, by whole drives, when --validation is not given."""
     model: str = "fc_densenet"
-    """Network: fc_densenet (free form), fc_densenet56, fc_densenet67, fc_densenet103 (`carlaseg models` lists them)."""
+    """Network: fc_densenet (free form), fc_densenet56, fc_densenet103, unet, ... (`carlaseg models` lists them all)."""
     size: Size = Size(160, 160)
     """Height x width the network trains at."""
     batch_size: int = 4
@@ -37,8 +37,12 @@ class TrainConfig:
     """Free form: feature maps of the first convolution."""
     compression: float = 0.6
     """Free form: share of feature maps a transition down keeps."""
-    dropout_rate: float = 0.2
-    """Dropout in every dense layer."""
+    dropout_rate: float | None = None
+    """Dropout of the network; its paper's own rate when not given (FC-DenseNet 0.2, FCN-8s 0.5, ENet 0.1)."""
+    encoder_weights: str = "none"
+    """Weights the encoder starts with: none, imagenet (downloaded), or a weights file of keras.applications."""
+    output_stride: int | None = None
+    """DeepLabv3+: pixels of the image a pixel of the encoder's last map stands for, 16 or 8; 16 when not given."""
     scheme: str | None = None
     """Label scheme of the dataset, where it does not say and cannot be detected."""
     classes: str | None = None
@@ -88,7 +92,8 @@ class TrainConfig:
         check_range("--growth-rate", self.growth_rate, 1, 256)
         check_range("--first-filters", self.first_filters, 1, 1024)
         check_range("--compression", self.compression, 0.05, 1.0)
-        check_range("--dropout-rate", self.dropout_rate, 0.0, 0.95)
+        if self.dropout_rate is not None:
+            check_range("--dropout-rate", self.dropout_rate, 0.0, 0.95)
         check_range("--validation-share", self.validation_share, 0.01, 0.9)
         check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
         check_range("--patience", self.patience, 0)

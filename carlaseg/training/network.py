@@ -15,26 +15,35 @@ from carlaseg.training.losses import PixelScore, cross_entropy
 
 FREE_FORM = ("groups", "layers_per_block", "growth_rate", "first_filters", "compression")
 """Settings that only a network of free form has."""
+OPTIONAL = ("dropout_rate", "encoder_weights", "output_stride")
+"""Settings that some networks have; when not given they are left to the network."""
+OF_A_NETWORK = (*FREE_FORM, *OPTIONAL)
 NOT_DECAYED = ["gamma", "beta", "bias"]
 """Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias."""
 
 
 def network_options(config: TrainConfig) -> dict[str, Any]:
-    """The options of `models.build` that a configuration asks for.
+    """The options of `models.build` that a configuration asks for; what is not given is the paper's own.
 
     Raises:
-        ConfigError: a setting of free form for a network that has none, or an unknown network.
+        ConfigError: a setting that the network does not have, or an unknown network.
     """
     known = models.network(config.model).options
-    changed = [f.name for f in fields(config) if f.name in FREE_FORM and getattr(config, f.name) != f.default]
+    changed = [f.name for f in fields(config) if f.name in OF_A_NETWORK and getattr(config, f.name) != f.default]
     refused = [name for name in changed if name not in known]
     if refused:
-        flag = refused[0].replace("_", "-")
+        flag, value = refused[0].replace("_", "-"), getattr(config, refused[0])
+        if refused[0] in FREE_FORM:
+            raise ConfigError(
+                f"--{flag}: expected with a network of free form, received with {config.model}, whose form is fixed.",
+                (("free form", f"--model fc_densenet --{flag} {value}"),),
+            )
+        having = [name for name, row in models.NETWORKS.items() if refused[0] in row.options]
         raise ConfigError(
-            f"--{flag}: expected with a network of free form, received with {config.model}, whose form is fixed.",
-            (("free form", f"--model fc_densenet --{flag} {getattr(config, refused[0])}"),),
+            f"--{flag}: expected with a network that has it ({', '.join(having)}), received with {config.model}.",
+            (("without", f"--model {config.model} without --{flag}"),),
         )
-    wanted = (*FREE_FORM, "dropout_rate", "seed")
+    wanted = (*FREE_FORM, *(name for name in OPTIONAL if name in changed), "seed")
     return {name: getattr(config, name) for name in wanted if name in known}
 
 

@@ -21,6 +21,7 @@ from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.console import Progress
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
 from carlaseg.training import train as story
+from carlaseg.training.network import network_options
 from carlaseg.training.train import TrainResult, models_command, train, train_command
 
 Finished = tuple[Path, TrainResult]
@@ -278,6 +279,18 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(
 def test_the_free_form_is_refused_for_a_network_of_fixed_form(folder: Path) -> None:
     with pytest.raises(ConfigError, match="--groups: expected with a network of free form, received with"):
         train(TrainConfig(dataset=(folder / "dataset",), model="fc_densenet56", groups=3))
+
+
+def test_a_network_gets_the_settings_it_has_and_keeps_its_papers_own_where_none_is_given(folder: Path) -> None:
+    fcn = TrainConfig(model="fcn8s_vgg16", encoder_weights="vgg16.weights.h5")
+    assert network_options(fcn) == {"encoder_weights": "vgg16.weights.h5", "seed": 0}
+    assert network_options(TrainConfig(model="enet", dropout_rate=0.3)) == {"dropout_rate": 0.3, "seed": 0}
+    deep = TrainConfig(model="deeplab_v3_plus_mobilenet_v2", output_stride=8)
+    assert network_options(deep) == {"output_stride": 8, "seed": 0}
+    with pytest.raises(ConfigError, match=r"--output-stride: expected with a network that has it \(deeplab_v3_plus_"):
+        network_options(TrainConfig(model="unet", output_stride=8))
+    with pytest.raises(ConfigError, match="encoder_weights: expected 'none', 'imagenet' or a weights file"):
+        train(TrainConfig(dataset=(folder / "dataset",), model="fcn8s_mobilenet", encoder_weights="missing.h5"))
 
 
 def test_json_prints_one_object_and_nothing_else(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
