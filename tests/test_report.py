@@ -104,6 +104,7 @@ def write_results(folder: Path, run: Path, data: Path) -> Path:
     config = InferConfig(run=run, input=(str(data),), scheme=SCHEME)
     claim(folder, overwrite=False)
     write_json(folder / "config.json", to_json(config))
+    write_json(folder / "classes.json", {"scheme": SCHEME, "names": list(scheme.names)})
     with ResultsWriter(folder, Legend(scheme.names, scheme.palette)) as writer:
         for batch in for_inference(dataset.samples, SIZE, 2, scheme.void_table):
             for frame in batch.frames:
@@ -143,6 +144,25 @@ def test_every_figure_on_the_page_is_the_one_in_the_files(world: tuple[Path, Pat
     assert "after epoch 3" in text
     assert "Car taken for Roads: 100.00 %" in text
     assert "never used" in text or "they are no test" in text
+
+
+def test_an_evaluation_shows_its_intervals_and_a_comparison_its_verdict(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from carlaseg.config import EvaluateConfig
+    from carlaseg.evaluation import evaluate
+
+    run, results = world
+    found = evaluate(EvaluateConfig(results=results, against=results, resamples=100))
+    path = report(ReportConfig(run=run, results=(results,), output=tmp_path / "page.html"))
+    for written in results.glob("evaluation_*.json"):
+        written.unlink()
+    text = Page(path).text
+    interval = found.whole.figures["mean_iou"]
+    assert f"mean IoU, {interval.low:.3f} to {interval.high:.3f}" in text
+    assert "rows of the picture, not distance" in text
+    assert found.against is not None
+    assert found.against.verdict in text
 
 
 def test_names_from_outside_are_escaped(world: tuple[Path, Path], tmp_path: Path) -> None:

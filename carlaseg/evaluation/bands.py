@@ -68,6 +68,11 @@ class Bands:
     limits_m: tuple[float, ...]
     basis: str
 
+    @property
+    def by(self) -> str:
+        """What the bands are called: "distance", or "rows" where nobody knows the distance."""
+        return "distance" if self.limits_m else "rows"
+
     def of(self, depth_path: Path | None, shape: tuple[int, int]) -> NDArray[np.uint8]:
         """The band of each pixel, uint8 (H, W).
 

@@ -56,8 +56,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     _say_if_few(how, len(scored), len(set(drives)))
     groups = groups_of(sums, [_place(image) for image in scored], how)
     in_bands = np.stack([image.bands for image in scored])
-    groups["distance"] = [
-        group("distance", name, in_bands[:, number], drives, how)
+    groups[bands.by] = [
+        group(bands.by, name, in_bands[:, number], drives, how)
         for number, name in enumerate(bands.names)
         if in_bands[:, number, 1].any()
     ]

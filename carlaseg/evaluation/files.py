@@ -29,8 +29,8 @@ class Evaluation:
         answers: the results.
         whole: figures of all images.
         scores: the same figures without intervals, and recall and precision.
-        groups: by drive, town, weather and distance.
-        basis: what the bands of "distance" are.
+        groups: by drive, town, weather, and distance or rows.
+        basis: what the bands are.
         boundary: border pixels of all images.
         reliability: confidences of all images; None without them.
         confusion: int64, (C, C), rows truth.
@@ -88,7 +88,7 @@ class Evaluation:
                 if c.present
             ],
             "groups": {by: [group.to_json(names) for group in groups] for by, groups in self.groups.items()},
-            "distance_is": self.basis,
+            "bands_are": self.basis,
             "most_confused": [vars(pair) for pair in most_confused(self.confusion, names)],
             "worst": list(self.worst),
             "confusion": self.confusion.tolist(),
@@ -129,7 +129,7 @@ class Evaluation:
                     f"  {figure(border):>9}"
                 )
         for by, groups in self.groups.items():
-            lines += ["", f"by {by}" + (f" ({self.basis})" if by == "distance" else "")]
+            lines += ["", f"by {by}" + (f" ({self.basis})" if by in ("distance", "rows") else "")]
             for g in groups[:GROUPS_PRINTED]:
                 iou = g.figures["mean_iou"]
                 lines.append(

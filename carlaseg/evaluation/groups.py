@@ -29,7 +29,7 @@ class Group:
     """Figures of some of the images, or of some of the pixels of all of them.
 
     Attributes:
-        by: what groups them ("drive", "town", "weather", "distance").
+        by: what groups them ("drive", "town", "weather", "distance", "rows").
         name: of the group.
         images: how many have a pixel in it.
         pixels: scored pixels.

@@ -18,7 +18,13 @@ from carlaseg.report.sources import Results, Sources
 GROUPS_SHOWN = 24
 UNSURE_SHOWN = 4
 UNSURE_WIDTH = 1200
-TITLES = {"drive": "By drive", "town": "By town", "weather": "By weather", "distance": "By distance"}
+TITLES = {
+    "drive": "By drive",
+    "town": "By town",
+    "weather": "By weather",
+    "distance": "By distance",
+    "rows": "By rows of the picture",
+}
 FIGURES = {
     "mean_iou": "mean IoU",
     "pixel_accuracy": "pixel accuracy",
@@ -31,7 +37,9 @@ def evaluated(outcome: Results, sources: Sources) -> str:
     """Tables and charts of one results folder; empty without an evaluation."""
     found = outcome.evaluation
     try:
-        parts = [_classes(found, sources), _groups(found), _calibration(found)] if found else []
+        if not found:
+            return ""
+        parts = [_classes(found, sources), _groups(found), _calibration(found)]
         parts += [_against(comparison) for comparison in outcome.comparisons]
     except (KeyError, TypeError, ValueError, AttributeError):
         return ""
@@ -76,16 +84,16 @@ def _classes(found: Mapping[str, Any], sources: Sources) -> str:
         for c in sorted(found["classes"], key=lambda c: -c["share"])
     ]
     figures = [
-        (f"{ratio(found['figures'][key]['value'])}", f"{label}, {_range(found['figures'][key])}")
+        (ratio(found["figures"][key]["value"]), f"{label}, {_range(found['figures'][key])}")
         for key, label in FIGURES.items()
     ]
     if found["boundary_f1"] is not None:
         figures.append((ratio(found["boundary_f1"]), "border F1: borders within 0.75 % of the diagonal"))
     if found["calibration"]:
         figures.append((ratio(found["calibration"]["expected_calibration_error"]), "calibration error"))
+    absent = [str(c["name"]) for c in found["scores"]["classes"] if not c["pixels"]]
     return (
-        "<h3>With intervals</h3>"
-        + paragraph(
+        paragraph(
             f"{100 * how['level']:.0f} % of {how['resamples']} resamples of the {found['images']} images"
             + (", whole drives drawn," if how["of"] == "drives" else "")
             + " give a figure in this range.",
@@ -93,6 +101,7 @@ def _classes(found: Mapping[str, Any], sources: Sources) -> str:
         )
         + tiles(figures)
         + table(("class", "IoU", "range", "recall", "precision", "border F1", "share"), rows)
+        + (paragraph(f"Absent here: {', '.join(absent)}.", "soft") if absent else "")
     )
 
 
@@ -100,7 +109,8 @@ def _groups(found: Mapping[str, Any]) -> str:
     parts = []
     for by, title in TITLES.items():
         groups = found["groups"].get(by, [])
-        if by != "distance" and len(groups) < 2:
+        bands = by in ("distance", "rows")
+        if not bands and len(groups) < 2:
             continue
         rows = [
             (
@@ -117,8 +127,8 @@ def _groups(found: Mapping[str, Any]) -> str:
         if not rows:
             continue
         parts.append(f"<h3>{title}</h3>")
-        if by == "distance":
-            parts.append(paragraph(f"The bands are {found['distance_is']}.", "soft"))
+        if bands:
+            parts.append(paragraph(f"The bands are {found['bands_are']}.", "soft"))
         head = (by, "images", "mean IoU", "range", "classes", "pixel accuracy", "weakest class")
         parts.append(table(head, rows))
         if len(groups) > GROUPS_SHOWN:

@@ -217,8 +217,7 @@ def _tested(outcome: Results, sources: Sources) -> str:
     )
     if outcome.scores is None:
         return "".join(parts) + paragraph("No truth there, so no scores.", "soft")
-    parts.append(_scores(outcome.scores, sources))
-    parts.append(evaluated(outcome, sources) or _how_to_evaluate(outcome))
+    parts.append(evaluated(outcome, sources) or _scores(outcome.scores, sources) + _how_to_evaluate(outcome))
     names = [c.name for c in outcome.scores.classes]
     if outcome.confusion.shape == (len(names), len(names)):
         parts.append("<h3>Confusion matrix</h3>")

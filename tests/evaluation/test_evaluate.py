@@ -89,17 +89,17 @@ def test_every_figure_is_the_one_of_the_confusion_matrix_of_the_files(data: Path
 
 def test_groups_share_the_pixels_out_among_them(data: Path, tmp_path: Path) -> None:
     evaluation = evaluate(config(write_results(tmp_path / "results", data, wrong_rows=2)))
-    assert set(evaluation.groups) == {"drive", "town", "weather", "distance"}
+    assert set(evaluation.groups) == {"drive", "town", "weather", "rows"}
     assert [g.name for g in evaluation.groups["weather"]] == ["ClearNoon", "HardRainNoon"]
     assert [g.images for g in evaluation.groups["drive"]] == [4, 4, 4]
-    for by in ("drive", "weather", "distance"):
+    for by in ("drive", "weather", "rows"):
         assert sum(g.pixels for g in evaluation.groups[by]) == evaluation.whole.pixels, by
 
 
 def test_without_depth_the_bands_are_rows_and_say_so(data: Path, tmp_path: Path, capsys) -> None:
     evaluation = evaluate(config(write_results(tmp_path / "results", data, wrong_rows=3)))
     assert "not distance" in evaluation.basis
-    bands = {g.name: g.figures["pixel_accuracy"].value for g in evaluation.groups["distance"]}
+    bands = {g.name: g.figures["pixel_accuracy"].value for g in evaluation.groups["rows"]}
     assert bands["top quarter of rows"] == 1.0
     assert bands["bottom quarter of rows"] == pytest.approx(1 - 3.5 / 6)
     assert "not distance" in capsys.readouterr().err
@@ -114,6 +114,7 @@ def test_depth_of_the_recording_makes_bands_of_metres(tmp_path: Path) -> None:
     path = tmp_path / "depth.png"
     assert cv2.imwrite(str(path), code[..., ::-1])
     bands = choose_bands([path], (15.0, 30.0, 60.0))
+    assert bands.by == "distance"
     assert bands.names == ("0 to 15 m", "15 to 30 m", "30 to 60 m", "beyond 60 m")
     assert bands.of(path, (4, 4))[0].tolist() == [0, 1, 2, 3]
     assert "only 1 of 2" in choose_bands([path, None], (15.0,)).basis
