@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from carlaseg.config.values import Size, check_range
+from carlaseg.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,16 @@ class TrainConfig:
     """Highest learning rate of the schedule."""
     weight_decay: float = 1e-4
     """Decoupled weight decay; never on batch norm or biases."""
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine", "one-cycle", "polynomial", "step"] = "cosine"
     """Learning rate over the run."""
+    warmup_epochs: float | None = None
+    """Epochs of a straight climb to the peak before the schedule; 3 % of the run with cosine when not given."""
+    loss: tuple[Literal["ce", "focal", "dice", "lovasz", "ohem"], ...] = ("ce",)
+    """What is made small: one term, or several that are added; all leave void pixels out."""
+    loss_weights: tuple[float, ...] = ()
+    """Weight of each term of --loss; all 1 when not given."""
+    label_smoothing: float = 0.0
+    """Share of the truth spread over all classes, in the terms ce and ohem."""
     class_weights: Literal["none", "median", "inverse-log"] = "none"
     """Weights a class in the loss, from the training set's pixel counts."""
     patience: int = 0
@@ -97,6 +106,20 @@ class TrainConfig:
         check_range("--validation-share", self.validation_share, 0.01, 0.9)
         check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
         check_range("--patience", self.patience, 0)
+        check_range("--label-smoothing", self.label_smoothing, 0.0, 0.5)
+        if self.warmup_epochs is not None:
+            check_range("--warmup-epochs", self.warmup_epochs, 0.0)
+        self._check_losses()
+
+    def _check_losses(self) -> None:
+        if not self.loss:
+            raise ConfigError("--loss: expected at least one term, received none.")
+        if self.loss_weights and len(self.loss_weights) != len(self.loss):
+            raise ConfigError(
+                f"--loss-weights: expected {len(self.loss)}, one a loss, received {len(self.loss_weights)}."
+            )
+        for weight in self.loss_weights:
+            check_range("--loss-weights", weight, 0.0, 1000.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,12 +101,15 @@ def train_steps(
         TrainingDiverged: the loss of a step is not a finite number; nothing was saved since the last good one.
     """
     total_steps = epochs * len(batches)
+    warm_up = None if config.warmup_epochs is None else round(config.warmup_epochs * len(batches))
     began_s = saved_s = time.monotonic()
     before_s = state.train_s
     with closing(batches.epoch(state.epoch, state.step)) as epoch:
         for images, masks in epoch:
             step = state.epoch * len(batches) + state.step
-            model.optimizer.learning_rate = learning_rate(config.schedule, step, total_steps, config.learning_rate)
+            model.optimizer.learning_rate = learning_rate(
+                config.schedule, step, total_steps, config.learning_rate, warm_up
+            )
             model.reset_metrics()  # train_on_batch gives the mean since the last reset
             loss = float(model.train_on_batch(images, masks))
             if not math.isfinite(loss):

@@ -11,7 +11,7 @@ import keras
 from carlaseg import models
 from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
-from carlaseg.training.losses import PixelScore, cross_entropy
+from carlaseg.training.losses import PixelScore, segmentation_loss
 
 FREE_FORM = ("groups", "layers_per_block", "growth_rate", "first_filters", "compression")
 """Settings that only a network of free form has."""
@@ -57,7 +57,8 @@ def compile_for_training(model: Any, config: TrainConfig, class_weights: Sequenc
     optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     # XLA compiles a step of this many small convolutions for minutes; JAX cannot do without it.
     jit_compile = "auto" if keras.backend.backend() == "jax" else False
-    model.compile(optimizer=optimizer, loss=cross_entropy(class_weights), jit_compile=jit_compile)
+    loss = segmentation_loss(config.loss, config.loss_weights, class_weights, config.label_smoothing)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile)
     optimizer.build(model.trainable_variables)
 
 
