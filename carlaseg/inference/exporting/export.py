@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from carlaseg import __version__
 from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import ModelCard, RunFolder, load_model
-from carlaseg.config import ExportConfig
+from carlaseg.config import ExportConfig, Size
 from carlaseg.console import result, say
 from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, Interrupted
 from carlaseg.inference.artefact import ArtefactCard
@@ -161,6 +161,7 @@ class _Made:
         self._blocks = blocks(model)
         self._write = importlib.import_module(f"carlaseg.inference.exporting.{form.module}").write
         self.logits = self.checkpoint.logits
+        size = config.size or Size(*card.size)
         self.card = ArtefactCard(
             carlaseg=__version__,
             run=run.name,
@@ -170,7 +171,7 @@ class _Made:
             class_names=card.class_names,
             palette=card.palette,
             trained_size=card.size,
-            size=None if config.size is None else (config.size.height, config.size.width),
+            size=None if config.size is None and form.any_size else (size.height, size.width),
             precision=config.precision,
             output="ids" if config.argmax else "logits",
         )
@@ -204,7 +205,7 @@ class _Made:
             elif self.path.suffix != "" or old == self.path:
                 old.unlink(missing_ok=True)
         self.card = replace(self.card, kept_float=attempt.kept)
-        self._write(Task(self._model, self.card, self.path, self._pictures, attempt.layers))
+        self._write(Task(self._model, self.card, self.path, self._run.path, self._pictures, attempt.layers))
         return open_artefact(self.path)
 
 

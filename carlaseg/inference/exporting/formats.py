@@ -24,6 +24,7 @@ class Task:
         model: the deployed Keras network.
         card: what the artefact says of itself.
         path: file or folder to write, in a folder of its own.
+        run: the run folder, for a format that is made in another process.
         pictures: int8: to calibrate with, each uint8 (1, H, W, 3).
         kept_float: int8: names of layers to leave in float.
     """
@@ -31,6 +32,7 @@ class Task:
     model: Any
     card: ArtefactCard
     path: Path
+    run: Path
     pictures: tuple[NDArray[np.uint8], ...] = ()
     kept_float: tuple[str, ...] = ()
 
@@ -47,12 +49,14 @@ class Format:
         module: in carlaseg.inference.exporting; has the function `write`.
         packages: what must be installed to write, and to compare, an artefact.
         precisions: those it has.
+        any_size: whether an artefact can take pictures of any size.
     """
 
     suffix: str
     module: str
     packages: tuple[str, ...]
     precisions: tuple[str, ...] = ("float32", "float16", "int8")
+    any_size: bool = True
 
 
 FORMATS = {
@@ -60,5 +64,5 @@ FORMATS = {
     "openvino": Format(".xml", "openvino_file", ("onnx", "tf2onnx", "openvino", "nncf")),
     "litert": Format(".tflite", "litert_file", ("ai-edge-litert",)),
     "saved_model": Format("", "saved_model_folder", (), ("float32", "float16")),
-    "torch": Format(".pt2", "torch_program", ("torch",), ("float32",)),
+    "torch": Format(".pt2", "torch_program", ("torch",), ("float32",), any_size=False),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 INPUT = "image"
 SMALLEST_HALVED = 256
@@ -86,6 +87,12 @@ def save_graph(graph: Graph, folder: Path, half_weights: bool = False) -> None:
         builder.save()
 
 
+def half(weights: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Weights in half precision; those too large for it become infinite, and the parity report tells."""
+    with np.errstate(over="ignore"):
+        return weights.astype(np.float16)
+
+
 def _halved(definition: Any) -> Any:
     """A graph whose large float32 constants are float16 constants, each followed by a cast back."""
     import tensorflow as tf
@@ -98,7 +105,7 @@ def _halved(definition: Any) -> Any:
             continue
         weights = halved.node.add(op="Const", name=f"{node.name}/half")
         weights.attr["dtype"].type = tf.float16.as_datatype_enum
-        weights.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float16)))
+        weights.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(half(value)))
         cast = halved.node.add(op="Cast", name=node.name, input=[weights.name])
         cast.attr["SrcT"].type = tf.float16.as_datatype_enum
         cast.attr["DstT"].type = tf.float32.as_datatype_enum

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carlaseg.inference.artefact import KEY
 from carlaseg.inference.exporting.formats import Task
-from carlaseg.inference.exporting.graph import INPUT, SMALLEST_HALVED, traced
+from carlaseg.inference.exporting.graph import INPUT, SMALLEST_HALVED, half, traced
 
 OPSET = 18
 """Every operation we need, and known to ONNX Runtime since 1.14 (2023)."""
@@ -73,7 +73,7 @@ def _halve(model: Any) -> None:
         if value.dtype != np.float32 or value.size < SMALLEST_HALVED:
             continue
         name = weights.name
-        weights.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}/half"))
+        weights.CopyFrom(numpy_helper.from_array(half(value), f"{name}/half"))
         casts.append(helper.make_node("Cast", [weights.name], [name], name=f"{name}/cast", to=TensorProto.FLOAT))
     others = list(graph.node)
     del graph.node[:]
