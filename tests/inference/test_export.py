@@ -130,9 +130,7 @@ def test_weights_too_large_for_half_precision_fall_below_the_floor_and_leave_no_
     model.get_layer("logits").set_weights([kernel * 1e6, bias * 1e6])  # the same classes, in float32
     save_weights(run.weights("best"), model)
     out = tmp_path / "out" / "model"
-    with pytest.raises(
-        CheckpointError, match=r"expected a mean IoU at most so many points below .* No artefact"
-    ) as got:
+    with pytest.raises(CheckpointError, match=r"points below the checkpoint.* No artefact") as got:
         export(config(run.path, out, to="saved_model", precision="float16"))
     assert got.value.exit_code == 6
     assert not out.parent.exists()

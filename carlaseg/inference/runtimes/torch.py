@@ -143,7 +143,7 @@ def _is_tree(word: str) -> bool:
         if node["type"] not in TREE_TYPES or node["context"] not in TREE_CONTEXTS:
             return False
         waiting += node["children_spec"]
-    return version == 1
+    return bool(version == 1)
 
 
 def refused(path: Path, what: str) -> CheckpointError:
