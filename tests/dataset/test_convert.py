@@ -136,6 +136,16 @@ def _pictures(output: Path) -> Iterator[bytes]:
                     yield file.read()
 
 
+def test_void_is_255_whatever_it_was_on_disk(tmp_path: Path) -> None:
+    mask = np.arange(12, dtype=np.uint8).repeat(12).reshape(12, 12)
+    write_picture(tmp_path / "in/train/a_1.png", road_image(size=(12, 12)))
+    write_picture(tmp_path / "in/trainannot/a_1.png", mask)
+    output = run("huggingface", tmp_path / "in", tmp_path / "out")
+    (written,) = output.glob("train/masks/*.png")
+    expected = np.where(mask == 11, 255, mask)
+    assert np.array_equal(cv2.imread(str(written), cv2.IMREAD_UNCHANGED), expected)
+
+
 def test_hugging_face_rows_name_files_that_are_there(drives: Path, tmp_path: Path) -> None:
     output = run("huggingface", drives, tmp_path / "out")
     rows = 0

@@ -14,7 +14,7 @@ from carlaseg.dataset.headers import size_in
 from carlaseg.dataset.pictures import Mask, read_image, read_mask
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
-from carlaseg.labels import Remap
+from carlaseg.labels import IGNORE_ID, Remap
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTH_AND_KIND = slice(24, 26)
@@ -62,13 +62,14 @@ def image_as_png(sample: Sample) -> tuple[bytes, tuple[int, int]]:
 
 
 def mask_as_png(sample: Sample, to: Remap) -> bytes:
-    """The ids as single-channel 8-bit PNG: the file itself where it is one and nothing is translated.
+    """The ids as single-channel 8-bit PNG, void as `IGNORE_ID`: the file itself where that is what it holds.
 
     Raises:
         DatasetError: the mask is damaged or holds an id outside its scheme.
     """
     mask = translated(sample, to)
-    if to.source == to.target and sample.mask_encoding == "ids" and sample.mask_path is not None:
+    as_on_disk = to.source == to.target and to.target.ignore_ids == {IGNORE_ID}
+    if as_on_disk and sample.mask_encoding == "ids" and sample.mask_path is not None:
         content = _read(sample.mask_path)
         if content.startswith(_PNG_SIGNATURE) and content[_DEPTH_AND_KIND] == _GREY_OF_8_BIT:
             return content

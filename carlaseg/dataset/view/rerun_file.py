@@ -75,6 +75,7 @@ def write_rerun(
     stream = rr.RecordingStream("carlaseg")
     try:
         stream.save(str(part))
+        stream.log("/", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         if scheme is not None:
             stream.log("/", _annotations(rr, scheme), static=True)
         for number, sample in enumerate(samples):
