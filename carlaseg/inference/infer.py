@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.config import InferConfig, to_json
+from carlaseg.config import InferConfig
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
 from carlaseg.errors import CarlasegError, DatasetError, Interrupted
 from carlaseg.inference.films import Film
 from carlaseg.inference.inputs import Source, name_of_inputs, open_inputs
-from carlaseg.inference.network import Network, find_network
+from carlaseg.inference.network import Network, find_network, settings_of
 from carlaseg.inference.quality import Segmenter
 from carlaseg.inference.results import ResultsWriter, claim, refuse_taken, write_json
 from carlaseg.inference.resume import done_of, earlier_lines, keep, recounted
@@ -141,7 +141,7 @@ def infer(config: InferConfig) -> InferResult:
         sources = open_inputs(config, (size[0], size[1]), closing)
         tables = [truth_table(source, network) for source in sources]
         folder = config.output / (config.name or f"{network.name}_{name_of_inputs(config)}")
-        earlier = earlier_lines(folder, config, network.path) if config.resume else {}
+        earlier = earlier_lines(folder, settings_of(config, network)) if config.resume else {}
         if not config.resume:
             refuse_taken(folder, config.overwrite)
         parts = []
@@ -163,6 +163,7 @@ def _infer(
     except KeyboardInterrupt:
         raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
     segment = Segmenter(runtime, config, frozenset().union(*(part.write for part in parts)))
+    segment.try_out((config.tiles.height, config.tiles.width) if config.tiles else size)
     count.load_s = time.perf_counter() - began_s
     kept = [line for part in parts for line in part.done]
     kept_confusion = np.zeros((network.num_classes, network.num_classes), np.int64)
@@ -332,7 +333,7 @@ def _say_done(outcome: InferResult) -> None:
 
 
 def _write_facts(folder: Path, config: InferConfig, network: Network) -> None:
-    write_json(folder / "config.json", to_json(config) | {"run": str(network.path)})
+    write_json(folder / "config.json", settings_of(config, network))
     colours = [list(colour) for colour in network.palette]
     write_json(
         folder / "classes.json",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import RunFolder, load_model
-from carlaseg.config import InferConfig
+from carlaseg.config import InferConfig, to_json
 from carlaseg.inference.panels import Legend
 from carlaseg.inference.predictor import KerasPredictor, Runtime
 from carlaseg.inference.runtimes import open_artefact
@@ -104,3 +105,8 @@ def _of_artefact(path: Path) -> Network:
         size=card.size or card.trained_size,
         load=lambda: artefact,
     )
+
+
+def settings_of(config: InferConfig, network: Network) -> dict[str, Any]:
+    """The effective settings, with the run that `latest` or a bare name stood for."""
+    return to_json(config) | ({} if config.model is not None else {"run": str(network.path)})

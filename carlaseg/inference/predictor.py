@@ -169,4 +169,7 @@ def _logits_of(model: Any, training: bool | None = False) -> Callable[[NDArray[n
             return tf.cast(model(images, training=training), tf.float32)
 
         return lambda images: np.asarray(graph(tf.convert_to_tensor(images)).numpy(), np.float32)
+    if training is False:
+        return lambda images: np.asarray(model.predict_on_batch(images), np.float32)
+    # predict_on_batch would tell every layer that nothing is trained, dropout too.
     return lambda images: np.asarray(keras.ops.convert_to_numpy(model(images, training=training)), np.float32)

@@ -6,6 +6,7 @@ tiles blend whatever logits function they are given. Cleaning comes last, on ids
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -73,6 +74,18 @@ class Segmenter:
         more = self._confidence or self._probabilities or self._sampled is not None
         return config.tta == "none" and config.tiles is None and not more
 
+    def try_out(self, size: tuple[int, int]) -> None:
+        """Go the way of the settings once, before anybody's files are touched: nothing where ids are enough.
+
+        Args:
+            size: (height, width) the network sees.
+
+        Raises:
+            ConfigError: an exported file cannot do it: it takes one size alone, or gives no logits.
+        """
+        if not self._ids_are_enough:
+            self._by_logits(np.zeros((1, *size, 3), np.uint8))
+
     def warm(self, images: NDArray[np.uint8], size: tuple[int, int]) -> float:
         """Compile for such a batch, and return the seconds it took.
 
@@ -80,10 +93,15 @@ class Segmenter:
             images: uint8, (B, H, W, 3).
             size: (height, width) of the answer.
         """
-        if self._config.tiles is not None:
-            tile = self._config.tiles
-            images = images[:1, : tile.height, : tile.width]
-        return self._runtime.warm(images.shape, size)
+        if self._ids_are_enough:
+            return self._runtime.warm(images.shape, size)
+        began_s = time.perf_counter()
+        tile = self._config.tiles
+        self._by_logits(images if tile is None else images[:1, : tile.height, : tile.width])
+        return time.perf_counter() - began_s
+
+    def _by_logits(self, images: NDArray[np.uint8]) -> None:
+        (self._sampled or self._logits)(images)
 
     def __call__(self, batch: InferenceBatch) -> list[Prediction]:
         """A prediction for each frame of a batch, at the size of its image."""

@@ -29,13 +29,12 @@ FILES = ("ids", "colours", "panel", "confidence", "probabilities", "uncertainty"
 Line = dict[str, Any]
 
 
-def earlier_lines(folder: Path, config: InferConfig, network: Path) -> dict[str, Line]:
+def earlier_lines(folder: Path, settings: Line) -> dict[str, Line]:
     """What an earlier inference into this folder has finished, by name.
 
     Args:
         folder: the results folder.
-        config: of this inference.
-        network: the run folder or file that predicts now.
+        settings: of this inference.
 
     Raises:
         ConfigError: there is nothing to go on with, or it was made with other settings.
@@ -46,7 +45,7 @@ def earlier_lines(folder: Path, config: InferConfig, network: Path) -> dict[str,
             f"{'something else' if folder.exists() else 'nothing there'}. Nothing was changed.",
             (("start it", "the same command without --resume"),),
         )
-    _refuse_other_settings(folder, config, network)
+    _refuse_other_settings(folder, settings)
     lines = {}
     for line in read_lines(folder / "predictions.jsonl"):
         if all((folder / str(line[key])).is_file() for key in FILES if key in line):
@@ -127,7 +126,7 @@ def recounted(
     return confusion
 
 
-def _refuse_other_settings(folder: Path, config: InferConfig, network: Path) -> None:
+def _refuse_other_settings(folder: Path, now: Line) -> None:
     path = folder / "config.json"
     try:
         earlier = to_json(from_mapping(InferConfig, json.loads(path.read_text(encoding="utf-8")), str(path)))
@@ -136,7 +135,6 @@ def _refuse_other_settings(folder: Path, config: InferConfig, network: Path) -> 
             f"--resume {folder}: expected the settings it was made with, received {error}. Nothing was changed.",
             (("start over", "the same command with --overwrite in place of --resume"),),
         ) from error
-    now = to_json(config) | {"run": str(network)}
     for key in sorted(now.keys() - FREE_TO_CHANGE):
         if now[key] != earlier.get(key):
             raise ConfigError(
