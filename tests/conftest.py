@@ -22,8 +22,10 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 def _fresh_carla_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The client keeps maps and navigation meshes for ever by name; tests never read an earlier one's."""
     os.environ["CARLA_CACHE_DIR"] = str(tmp_path_factory.mktemp("carla_cache"))
+    # Built towns are kept for one test run, not in the user's own folder.
+    os.environ["CARLASEG_CACHE_DIR"] = str(tmp_path_factory.mktemp("carlaseg_cache"))
     yield
-    del os.environ["CARLA_CACHE_DIR"]
+    del os.environ["CARLA_CACHE_DIR"], os.environ["CARLASEG_CACHE_DIR"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -130,10 +130,16 @@ class SimulateConfig:
 
     port: int = 2000
     """RPC port; 0 finds a free one and prints it."""
-    town: str = "carlaseg_grid"
-    """Generated town to build."""
+    town: str | None = None
+    """Town to begin with; the first --opendrive file, else carlaseg_grid, when left out."""
+    opendrive: tuple[Path, ...] = ()
+    """OpenDRIVE files, or folders of them, that become maps named like their files."""
     seed: int = 0
-    """Seed of the town."""
+    """Seed of the towns."""
+    list_maps: bool = False
+    """Print the names of the maps and end."""
+    picture: Path | None = None
+    """Draw the town from above into this .png or .jpg file and end."""
     fps: float = 20.0
     """Steps a second while no client has switched to synchronous mode."""
     exit_with_parent: bool = False

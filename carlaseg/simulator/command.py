@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 from carlaseg.config import SimulateConfig
 from carlaseg.errors import SimulatorError
@@ -21,25 +20,8 @@ from carlaseg.simulator.sensors import CameraRenderer
 from carlaseg.simulator.server import HOST, RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
 from carlaseg.simulator.stream_server import StreamServer
-
-
-@dataclass(frozen=True)
-class GeneratedTowns:
-    """The towns of `carlaseg.simulator.town`, all with one seed."""
-
-    seed: int
-
-    def names(self) -> Sequence[str]:
-        """Return the names that can be built."""
-        from carlaseg.simulator.town import town_names
-
-        return tuple(town_names())
-
-    def build(self, name: str, opendrive: str | None) -> Town:
-        """Return a town."""
-        from carlaseg.simulator.town import build_town
-
-        return build_town(name, seed=self.seed, opendrive=opendrive)
+from carlaseg.simulator.town_library import TownLibrary
+from carlaseg.simulator.town_picture import picture_from_above, write_picture
 
 
 def make_renderer(town: Town, weather: Weather) -> CameraRenderer:
@@ -56,15 +38,11 @@ def simulate(config: SimulateConfig) -> None:
 
     Raises:
         SimulatorError: the port is in use, or there is no such town.
-        ConfigError: the plan of faults cannot be read.
+        ConfigError: the plan of faults or an OpenDRIVE file cannot be read.
     """
     logging.basicConfig(format="carlaseg simulate: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    towns = GeneratedTowns(config.seed)
-    if config.town not in towns.names():
-        raise SimulatorError(
-            f"--town: expected one of {', '.join(towns.names())}, received '{config.town}'",
-            next_steps=(("the first of them", f"carlaseg simulate --town {towns.names()[0]}"),),
-        )
+    towns = TownLibrary(config.seed, config.opendrive)
+    town = _first_town(config, towns)
     # A server without a plan of faults or a control door has none of their code in its way.
     life = None
     if config.faults is not None or config.control_port is not None:
@@ -74,7 +52,7 @@ def simulate(config: SimulateConfig) -> None:
     port: int = listener.getsockname()[1]
     # CARLA's own server streams on the next port; clients take whatever the token says.
     streams = StreamServer(port + 1 if port < 65535 else 0)
-    parts = (towns, config.town, make_renderer)
+    parts = (towns, town, make_renderer)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(streams.close)
         control = ""
@@ -97,16 +75,43 @@ def simulate(config: SimulateConfig) -> None:
         if config.exit_with_parent:
             _stop_at_end_of_input(server)
         print(
-            f"carlaseg simulate: listening on {HOST}:{server.port}, town {config.town}, seed {config.seed}{control}",
+            f"carlaseg simulate: listening on {HOST}:{server.port}, town {town}, seed {config.seed}{control}",
             flush=True,
         )
         server.serve()
 
 
 def simulate_command(config: SimulateConfig) -> int:
-    """Run `simulate` for the command line and return its exit code: being told to stop is success."""
-    simulate(config)
+    """Do what the command line asks for and return the exit code: being told to stop is success."""
+    if config.list_maps:
+        print("\n".join(TownLibrary(config.seed, config.opendrive).names()))
+    elif config.picture is not None:
+        _draw_town(config, config.picture)
+    else:
+        simulate(config)
     return 0
+
+
+def _first_town(config: SimulateConfig, towns: TownLibrary) -> str:
+    town = config.town or towns.names()[0]
+    if not towns.has(town):
+        raise SimulatorError(
+            f"--town: expected one of {', '.join(towns.names())}, received '{town}'",
+            next_steps=(("the first of them", f"carlaseg simulate --town {towns.names()[0]}"),),
+        )
+    return town
+
+
+def _draw_town(config: SimulateConfig, path: Path) -> None:
+    towns = TownLibrary(config.seed, config.opendrive)
+    town = towns.build(_first_town(config, towns), None)
+    renderer = make_renderer(town, Weather(fog_density=0.0))
+    try:
+        picture = picture_from_above(town, renderer)
+    finally:
+        renderer.close()
+    write_picture(path, picture)
+    print(f"carlaseg simulate: {town.name} from above, {picture.shape[0]}x{picture.shape[1]}, in {path}")
 
 
 def _stop_at_end_of_input(server: RpcServer) -> None:

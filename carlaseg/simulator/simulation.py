@@ -54,6 +54,7 @@ class TownSource(Protocol):
     """Where towns come from: `carlaseg.simulator.town`, or a small one in tests."""
 
     def names(self) -> Sequence[str]: ...  # noqa: D102
+    def has(self, name: str) -> bool: ...  # noqa: D102
     def build(self, name: str, opendrive: str | None) -> Town: ...  # noqa: D102
 
 
@@ -101,7 +102,7 @@ class Simulation:
     def _build_town(self, name: str) -> Town:
         if name == OPENDRIVE_MAP and self._sent_opendrive is not None:
             return self._towns.build(name, self._sent_opendrive)
-        if name not in self._towns.names():
+        if not self._towns.has(name):
             raise SimulatorError(f"Map '{name[:80]}' not found. Maps of this server: {', '.join(self._towns.names())}")
         return self._towns.build(name, None)
 

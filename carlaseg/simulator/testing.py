@@ -1,4 +1,12 @@
-"""A running simulator for tests: a process of its own, gone when the block ends, however it ends."""
+"""A running simulator for tests: a process of its own, gone when the block ends, however it ends.
+
+    from carlaseg.simulator.testing import carla_server   # a pytest fixture, one server a session
+
+    def test_mine(carla_server):
+        client = carla.Client(carla_server.host, carla_server.port)
+
+Arguments of `running_simulator` reach it by `@pytest.mark.parametrize("carla_server", [{"seed": 3}], indirect=True)`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +18,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, NamedTuple
 
@@ -87,7 +96,7 @@ class FaultySimulator:
 
 @contextlib.contextmanager
 def faulty_simulator(
-    plan: str = "", town: str = "carlaseg_grid", seed: int = 0, start_timeout_s: float = 120.0
+    plan: str = "", town: str | None = None, seed: int = 0, start_timeout_s: float = 120.0
 ) -> Iterator[FaultySimulator]:
     """Run the embedded simulator with a plan of faults (TOML text) and a control door.
 
@@ -108,22 +117,29 @@ def faulty_simulator(
 
 @contextlib.contextmanager
 def running_simulator(
-    town: str = "carlaseg_grid", seed: int = 0, fps: float = 20.0, start_timeout_s: float = 120.0
+    town: str | None = None,
+    seed: int = 0,
+    fps: float = 20.0,
+    opendrive: Sequence[Path] = (),
+    start_timeout_s: float = 120.0,
 ) -> Iterator[Address]:
     """Run the embedded simulator in a process of its own and yield its address.
 
     Args:
-        town: generated town to build.
-        seed: of the town.
+        town: to begin with; the first of `opendrive`, else the first generated one, when left out.
+        seed: of the towns.
         fps: steps a second while free running.
+        opendrive: files, or folders of them, that become maps.
         start_timeout_s: how long building may take.
 
     Raises:
         SimulatorError: it ended, or said nothing, before it was ready.
     """
     program = (
-        "import sys; from carlaseg.config import SimulateConfig; from carlaseg.simulator.command import simulate; "
-        f"simulate(SimulateConfig(port=0, town={town!r}, seed={seed!r}, fps={fps!r}, exit_with_parent=True))"
+        "from pathlib import Path; from carlaseg.config import SimulateConfig; "
+        "from carlaseg.simulator.command import simulate; "
+        f"simulate(SimulateConfig(port=0, town={town!r}, seed={seed!r}, fps={fps!r}, exit_with_parent=True, "
+        f"opendrive=tuple(map(Path, {[str(Path(one).resolve()) for one in opendrive]!r}))))"
     )
     with served_by([sys.executable, "-c", program], start_timeout_s) as address:
         yield address
@@ -171,3 +187,18 @@ def _ready_line(process: subprocess.Popen[str], timeout_s: float) -> re.Match[st
     if ready is None:
         raise SimulatorError(f"embedded simulator: expected its ready line, received {line.strip()!r}")
     return ready
+
+
+def __getattr__(name: str) -> Any:
+    """Make the fixture when it is asked for: pytest is needed by those alone who use it."""
+    if name != "carla_server":
+        raise AttributeError(name)
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def carla_server(request: pytest.FixtureRequest) -> Iterator[Address]:
+        """The address of an embedded simulator that runs as long as the tests do."""
+        with running_simulator(**getattr(request, "param", {})) as address:
+            yield address
+
+    return carla_server

@@ -65,6 +65,9 @@ class Streets:
     def names(self):
         return ("street", "avenue")
 
+    def has(self, name):
+        return name in self.names()
+
     def build(self, name, opendrive):
         return street(name)
 
