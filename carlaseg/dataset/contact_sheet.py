@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.dataset.files import write_whole
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
@@ -42,7 +43,7 @@ def contact_sheet(samples: Sequence[Sample], path: Path, columns: int = 4, heigh
         left = _BORDER + position % columns * cell_width
         sheet[top : top + height, left : left + pair.shape[1]] = pair
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    write_whole(path, cv2.imencode(path.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def _pair(sample: Sample, height: int) -> NDArray[np.uint8]:
