@@ -1,0 +1,291 @@
+"""The embedded simulator through the real client: pictures, ticks, start, memory, bytes.
+
+    python benchmarks/simulator.py [--quick] [--opendrive FOLDER] [--soak TICKS] [--output FILE]
+
+A generated town with 50 vehicles driven by the client's TrafficManager and 30 walkers. A pair is one RGB and one
+semantic picture of one tick, both received. The server runs on one core (it is pinned where the system can), the
+client on the others. With --opendrive the same is measured in Town01 and Town04 of that folder: cost should follow
+what is seen, not how large the town is. The wire is measured with a renderer that costs nothing, against a bare
+loopback copy of messages of the same size in the same run. --soak runs so many ticks with four cameras and watches
+the server's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import platform
+import queue
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import carla  # noqa: E402
+
+SIZES_WH = ((160, 160), (800, 600), (1280, 720))
+GOALS = (110.0, 60.0, 35.0)
+VEHICLES, WALKERS = 50, 30
+WAIT_S = 60.0
+TM_PORT = 18_000
+
+FREE_DRAWING = """
+import sys, threading
+import numpy as np
+from carlaseg.simulator.server import RpcServer, listen
+from carlaseg.simulator.simulation import Simulation
+from carlaseg.simulator.stream_server import StreamServer
+from carlaseg.simulator.town_library import TownLibrary
+
+class Blank:
+    def __init__(self, town, weather): self.specs, self.image = {}, None
+    def set_weather(self, weather): pass
+    def add_camera(self, spec):
+        self.specs[len(self.specs) + 1] = np.zeros((spec.height, spec.width, 4), np.uint8)
+        return len(self.specs)
+    def remove_camera(self, key): pass
+    def render(self, views, frame): return {key: self.specs[key] for key, _ in views}
+    def close(self): pass
+
+streams = StreamServer(0)
+server = RpcServer(listen(0), Simulation(TownLibrary(0), "carlaseg_grid", Blank, streams))
+print(f"carlaseg simulate: listening on 127.0.0.1:{server.port}, town blank, seed 0", flush=True)
+threading.Thread(target=lambda: (sys.stdin.read(), server.stop()), daemon=True).start()
+server.serve()
+streams.close()
+"""
+
+
+@contextlib.contextmanager
+def server(command: list[str]) -> Iterator[tuple[int, int, float]]:
+    """A server process: its port, its process id, seconds until it listened."""
+    began_s = time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        ready_s = time.perf_counter() - began_s
+        with contextlib.suppress(AttributeError, OSError):
+            os.sched_setaffinity(process.pid, {0})
+        yield int(line.split("127.0.0.1:")[1].split(",")[0]), process.pid, ready_s
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+def simulate(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "carlaseg", "simulate", "--port", "0", "--exit-with-parent", *flags]
+
+
+def memory_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+class Street:
+    """A synchronous world with traffic, and cameras on one of the cars."""
+
+    def __init__(self, port: int, vehicles: int = VEHICLES, walkers: int = WALKERS) -> None:
+        global TM_PORT
+        self.client = carla.Client("127.0.0.1", port)
+        self.client.set_timeout(WAIT_S)
+        self.world = self.client.get_world()
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        self.world.apply_settings(settings)
+        TM_PORT += 1
+        self.manager = self.client.get_trafficmanager(TM_PORT)
+        self.manager.set_synchronous_mode(True)
+        self.manager.set_random_device_seed(1)
+        library = self.world.get_blueprint_library()
+        cars = [one for one in library.filter("vehicle.*") if int(one.get_attribute("number_of_wheels")) == 4]
+        points = self.world.get_map().get_spawn_points()
+        batch = [
+            carla.command.SpawnActor(cars[i % len(cars)], point).then(
+                carla.command.SetAutopilot(carla.command.FutureActor, True, TM_PORT)
+            )
+            for i, point in enumerate(points[:vehicles])
+        ]
+        spawned = self.client.apply_batch_sync(batch, True)
+        self.cars = [one.actor_id for one in spawned if not one.error]
+        people = library.filter("walker.pedestrian.*")
+        self.walkers = []
+        for i in range(walkers):
+            place = self.world.get_random_location_from_navigation()
+            if place is not None:
+                self.walkers.append(self.world.try_spawn_actor(people[i % len(people)], carla.Transform(place)))
+        self.world.tick()
+        controller = library.find("controller.ai.walker")
+        for walker in filter(None, self.walkers):
+            mind = self.world.spawn_actor(controller, carla.Transform(), walker)
+            self.world.tick()
+            mind.start()
+            mind.go_to_location(self.world.get_random_location_from_navigation())
+        self.sensors: list[tuple[Any, queue.Queue[int]]] = []
+
+    def listen(self, kinds: tuple[str, ...], size_wh: tuple[int, int]) -> None:
+        """Put cameras on the first car."""
+        parent = self.world.get_actor(self.cars[0]) if self.cars else None
+        at = carla.Transform(carla.Location(x=1.6, z=1.7))
+        for kind in kinds:
+            blueprint = self.world.get_blueprint_library().find(f"sensor.camera.{kind}")
+            blueprint.set_attribute("image_size_x", str(size_wh[0]))
+            blueprint.set_attribute("image_size_y", str(size_wh[1]))
+            camera = self.world.spawn_actor(blueprint, at, attach_to=parent)
+            frames: queue.Queue[int] = queue.Queue()
+            camera.listen(lambda image, frames=frames: frames.put(image.frame))
+            self.sensors.append((camera, frames))
+
+    def silence(self) -> None:
+        """Take the cameras away."""
+        for camera, _ in self.sensors:
+            camera.stop()
+            camera.destroy()
+        self.sensors.clear()
+        self.world.tick()
+
+    def run(self, ticks: int) -> float:
+        """Ticks a second, every picture received."""
+        began_s = time.perf_counter()
+        for _ in range(ticks):
+            frame = self.world.tick()
+            for _, frames in self.sensors:
+                while frames.get(timeout=WAIT_S) < frame:
+                    continue
+        return ticks / (time.perf_counter() - began_s)
+
+    def close(self) -> None:
+        """Take the cameras away and end the TrafficManager."""
+        self.silence()
+        self.manager.set_synchronous_mode(False)
+        self.manager.shut_down()
+
+
+def pairs(street: Street, sizes: tuple[tuple[int, int], ...], ticks: int, rounds: int) -> dict[str, float]:
+    result = {}
+    for size_wh in sizes:
+        street.listen(("rgb", "semantic_segmentation"), size_wh)
+        street.run(ticks)  # every body and wheel position is drawn for the first time once
+        result[f"{size_wh[0]}x{size_wh[1]}"] = statistics.median(street.run(ticks) for _ in range(rounds))
+        street.silence()
+    return result
+
+
+def _send_all(port_queue: Any, size: int, count: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port_queue.put(listener.getsockname()[1])
+        connection, _ = listener.accept()
+        with connection:
+            message = memoryview(bytes(size))
+            for _ in range(count):
+                connection.sendall(message)
+
+
+def loopback_bytes_per_s(size: int, count: int) -> float:
+    """A process sends, this one receives: what the machine can do."""
+    ports: Any = multiprocessing.Queue()
+    sender = multiprocessing.Process(target=_send_all, args=(ports, size, count))
+    sender.start()
+    with socket.create_connection(("127.0.0.1", ports.get(timeout=WAIT_S))) as connection:
+        buffer = bytearray(size)
+        began_s, left = time.perf_counter(), size * count
+        while left:
+            received = connection.recv_into(buffer)
+            if not received:
+                break
+            left -= received
+        rate = (size * count - left) / (time.perf_counter() - began_s)
+    sender.join()
+    return rate
+
+
+def wire(ticks: int) -> dict[str, float]:
+    width, height = 800, 600
+    with server([sys.executable, "-c", FREE_DRAWING]) as (port, _, _):
+        street = Street(port, 1, 0)
+        street.listen(("rgb", "semantic_segmentation"), (width, height))
+        street.run(10)
+        ours = statistics.median(street.run(ticks) for _ in range(3)) * 2 * width * height * 4
+        street.close()
+    copy = statistics.median(loopback_bytes_per_s(width * height * 4, 2 * ticks) for _ in range(3))
+    return {"ours_mb_per_s": ours / 1e6, "loopback_mb_per_s": copy / 1e6, "share": ours / copy}
+
+
+def soak(ticks: int) -> dict[str, float]:
+    with server(simulate()) as (port, pid, _):
+        street = Street(port, 10, 5)
+        street.listen(("rgb", "semantic_segmentation", "instance_segmentation", "depth"), (160, 160))
+        street.run(max(ticks // 10, 100))
+        before_mb = memory_mb(pid)
+        street.run(ticks)
+        after_mb = memory_mb(pid)
+        street.close()
+    return {"ticks": ticks, "before_mb": before_mb, "after_mb": after_mb}
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    ticks, rounds = (20, 1) if arguments.quick else (150, 5)
+    result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["CARLASEG_CACHE_DIR"] = cache
+        with server(simulate()) as (_, _, first_s):
+            pass
+        with server(simulate()) as (port, pid, again_s):
+            result["start_s"] = {"first": first_s, "cached": again_s}
+            street = Street(port)
+            result["actors"] = {"vehicles": len(street.cars), "walkers": len(list(filter(None, street.walkers)))}
+            street.run(50)
+            result["ticks_per_s"] = statistics.median(street.run(4 * ticks) for _ in range(rounds))
+            result["pairs_per_s"] = pairs(street, SIZES_WH[:2] if arguments.quick else SIZES_WH, ticks, rounds)
+            result["memory_mb"] = memory_mb(pid)
+            street.close()
+        result["wire"] = wire(ticks)
+        if arguments.opendrive:
+            result["towns"] = {}
+            for town in ("Town01", "Town04"):
+                flags = simulate("--town", town, "--opendrive", str(arguments.opendrive / f"{town}.xodr"))
+                with server(flags) as (port, pid, start_s):
+                    street = Street(port)
+                    street.run(20)
+                    figures = pairs(street, SIZES_WH[:2], ticks, rounds)
+                    result["towns"][town] = {"start_s": start_s, "memory_mb": memory_mb(pid), **figures}
+                    street.close()
+        if arguments.soak:
+            result["soak"] = soak(arguments.soak)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few ticks of each, to see that it runs")
+    parser.add_argument("--opendrive", type=Path, help="folder with Town01.xodr and Town04.xodr")
+    parser.add_argument("--soak", type=int, default=0, help="ticks with four cameras")
+    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    arguments = parser.parse_args()
+    result = measure(arguments)
+    print(json.dumps(result, indent=2))
+    for (size, found), goal in zip(result["pairs_per_s"].items(), GOALS, strict=False):
+        print(f"{size}: {found:6.1f} pairs/s, goal {goal:g}")
+    print(f"wire: {result['wire']['share']:.0%} of the loopback copy, goal 75%")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
