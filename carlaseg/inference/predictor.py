@@ -7,6 +7,7 @@ than the network's grid.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -88,7 +89,7 @@ class KerasPredictor:
 
         def call(layer: Any, *given: Any, **named: Any) -> Any:
             # Said to every layer: one that is told nothing takes over what the layer before it was told.
-            if isinstance(layer, (*kinds, keras.layers.BatchNormalization)):
+            if "training" in inspect.signature(layer.call).parameters:
                 named["training"] = isinstance(layer, kinds)
             return layer(*given, **named)
 
