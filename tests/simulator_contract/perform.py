@@ -6,6 +6,7 @@ import json
 import sys
 
 import api_scenarios
+import behaviour_scenarios
 import carla
 import scenarios
 import sensor_scenarios
@@ -15,5 +16,7 @@ if __name__ == "__main__":
     scenarios.HOST, scenarios.PORT, scenarios.TM_PORT = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     scenarios.CLIENT = carla.Client(scenarios.HOST, scenarios.PORT)
     scenarios.CLIENT.set_timeout(scenarios.WAIT_S)
-    module = next(one for one in (scenarios, sensor_scenarios, api_scenarios) if hasattr(one, name))
+    module = next(
+        one for one in (scenarios, sensor_scenarios, api_scenarios, behaviour_scenarios) if hasattr(one, name)
+    )
     print(json.dumps(getattr(module, name)(scenarios.CLIENT)), flush=True)
