@@ -26,7 +26,7 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None)
 
     groups: dict[str, dict[str, Any]] = {"weights": {v.path: v for v in model.weights}}
     if state is not None:
-        groups["optimizer"] = {v.path: v for v in model.optimizer.variables}
+        groups["optimizer"] = _optimizer_variables(model)
         groups["seeds"] = _seed_states(model)
     with whole_file(path) as beside, h5py.File(beside, "w") as file:
         file.attrs["carlaseg_format"] = FORMAT
@@ -62,7 +62,7 @@ def load_training_state(path: Path, model: Any) -> dict[str, Any]:
         except json.JSONDecodeError as error:
             raise CheckpointError(f"{path}: expected a readable training state, received {error}.") from error
         _fill(path, file, "weights", {v.path: v for v in model.weights})
-        _fill(path, file, "optimizer", {v.path: v for v in model.optimizer.variables})
+        _fill(path, file, "optimizer", _optimizer_variables(model))
         _fill(path, file, "seeds", _seed_states(model))
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a readable training state, received {type(state).__name__}.")
@@ -93,6 +93,11 @@ def load_model(run: RunFolder, which: Which = "best") -> Any:
         raise CheckpointError(f"{run.path / 'model.json'}: expected a network that can be built; {error}") from error
     load_weights(path, model)
     return model
+
+
+def _optimizer_variables(model: Any) -> dict[str, Any]:
+    """The optimiser's variables, without gradients that wait to be applied: training is saved between two updates."""
+    return {v.path: v for v in model.optimizer.variables if not v.path.endswith("_gradient_accumulator")}
 
 
 def _seed_states(model: Any) -> dict[str, Any]:

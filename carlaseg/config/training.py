@@ -48,8 +48,12 @@ class TrainConfig:
     """Label scheme of the dataset, where it does not say and cannot be detected."""
     classes: str | None = None
     """Label scheme to train on, by a remap of meaning (camvid, cityscapes-train); the dataset's own when not given."""
-    augment: Literal["none", "flip", "road", "strong"] = "road"
-    """Augmentation preset."""
+    augment: Literal["none", "flip", "scale", "road", "strong"] = "road"
+    """Augmentation preset; scale is by OpenCV alone, road and strong by imgaug."""
+    crop: Size | None = None
+    """Train on crops of this size out of --size, half of them around a rare class; whole frames when not given."""
+    full_size_epochs: int = 0
+    """Last epochs of a run with --crop that see whole frames."""
     optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
     """Optimiser."""
     learning_rate: float = 1e-3
@@ -68,6 +72,16 @@ class TrainConfig:
     """Share of the truth spread over all classes, in the terms ce and ohem."""
     class_weights: Literal["none", "median", "inverse-log"] = "none"
     """Weights a class in the loss, from the training set's pixel counts."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one update: a large batch in the memory of a small one."""
+    clip_norm: float | None = None
+    """Largest norm of an update's gradient; longer ones are shortened to it."""
+    ema: float | None = None
+    """Validate and keep the mean of the weights over about 1 / (1 - EMA) updates; 0.99 suits short runs, 0.999 long."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Numbers of the network's inside; weights, logits and loss stay float32, float16 gets loss scaling."""
+    minutes: float | None = None
+    """Stop after so many minutes as Ctrl-C would: saved, ready for --resume."""
     patience: int = 0
     """Stop after so many epochs without a better validation mIoU; 0 never does."""
     cache: Literal["none", "ram"] = "ram"
@@ -109,7 +123,23 @@ class TrainConfig:
         check_range("--label-smoothing", self.label_smoothing, 0.0, 0.5)
         if self.warmup_epochs is not None:
             check_range("--warmup-epochs", self.warmup_epochs, 0.0)
+        check_range("--accumulate", self.accumulate, 1, 4096)
+        check_range("--full-size-epochs", self.full_size_epochs, 0)
+        if self.clip_norm is not None:
+            check_range("--clip-norm", self.clip_norm, 1e-6)
+        if self.ema is not None:
+            check_range("--ema", self.ema, 0.5, 0.99999)
+        if self.minutes is not None:
+            check_range("--minutes", self.minutes, 0.0)
         self._check_losses()
+        self._check_crops()
+
+    def _check_crops(self) -> None:
+        if self.crop is None:
+            if self.full_size_epochs:
+                raise ConfigError("--full-size-epochs: expected together with --crop, received without it.")
+        elif self.crop.height > self.size.height or self.crop.width > self.size.width:
+            raise ConfigError(f"--crop: expected at most --size, which is {self.size}, received {self.crop}.")
 
     def _check_losses(self) -> None:
         if not self.loss:

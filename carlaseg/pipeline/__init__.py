@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
 from carlaseg.pipeline.batches import EvaluationBatches, TrainingBatches, for_evaluation, for_training
+from carlaseg.pipeline.crops import Crop
 from carlaseg.pipeline.selection import Selection, select
 from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference, for_stream
 
 __all__ = [
     "PRESETS",
     "Augmenter",
+    "Crop",
     "EvaluationBatches",
     "Frame",
     "InferenceBatch",

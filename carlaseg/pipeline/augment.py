@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from carlaseg.errors import ConfigError
 from carlaseg.labels import IGNORE_ID
+from carlaseg.pipeline.scaled import scaled_and_lit
 
-Preset = Literal["none", "flip", "road", "strong"]
+Preset = Literal["none", "flip", "scale", "road", "strong"]
 PRESETS: tuple[str, ...] = get_args(Preset)
 _IMPORT_LOCK = threading.Lock()
 
@@ -30,8 +31,9 @@ class Augmenter:
     """Changes frames as its preset says, the same way for the same (epoch, index). Any number of threads may call it.
 
     Args:
-        preset: none, flip (mirror left and right), road (mirror, scale, shift, small turns, light and contrast), strong
-            (road and blur, noise, weather, cutout).
+        preset: none, flip (mirror left and right), scale (mirror, 0.7 to 2 times as large, small turns, light, blur and
+            noise, by OpenCV alone), road (mirror, scale, shift, small turns, light and contrast), strong (road and
+            blur, noise, weather, cutout).
         seed: with the epoch and the index it decides everything.
 
     Raises:
@@ -69,6 +71,8 @@ class Augmenter:
             if seed_of(self._seed, epoch, index) & 1:
                 return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
             return image, mask
+        if self.preset == "scale":
+            return scaled_and_lit(image, mask, np.random.default_rng(seed_of(self._seed, epoch, index)))
         imgaug = _imgaug()
         if not hasattr(self._of_thread, "sequence"):
             self._of_thread.sequence = _sequence(self.preset)
@@ -195,6 +199,12 @@ def _imgaug() -> Any:
             }
         try:
             import imgaug
+        except ImportError as error:
+            raise ConfigError(
+                "--augment: expected imgaug for the presets road and strong, received none that can be imported "
+                f"({error}).",
+                (("without it", "--augment scale"),),
+            ) from error
         finally:
             if lent:
                 del old_names.sctypes

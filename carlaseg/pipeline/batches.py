@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from carlaseg.dataset import Sample
 from carlaseg.pipeline.augment import Augmenter
 from carlaseg.pipeline.cache import CacheKind, Frames, Pair, stack
+from carlaseg.pipeline.crops import Crop
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")
@@ -37,6 +38,8 @@ def for_training(
     augment: str = "none",
     seed: int = 0,
     cache: CacheKind = "ram",
+    accumulate: int = 1,
+    crop: Crop | None = None,
 ) -> TrainingBatches:
     """Shuffled, augmented batches.
 
@@ -48,12 +51,16 @@ def for_training(
         augment: preset, see Augmenter.
         seed: seed of order and augmentation.
         cache: `ram` keeps decoded frames for later epochs, if they fit.
+        accumulate: batches that make one update; the epoch's count of batches is a multiple of it.
+        crop: how frames are cut after the augmentation; not at all when not given.
 
     Raises:
         DatasetError: no samples, or one without a mask.
         ConfigError: an unknown preset.
     """
-    return TrainingBatches(Frames(samples, table, size, cache), batch_size, Augmenter(augment, seed), seed)
+    return TrainingBatches(
+        Frames(samples, table, size, cache), batch_size, Augmenter(augment, seed), seed, accumulate, crop
+    )
 
 
 def for_evaluation(
@@ -81,21 +88,36 @@ def for_evaluation(
 class TrainingBatches:
     """Shuffled, augmented batches of one shape. `len()` is the number of steps an epoch.
 
+    The frames of an epoch, their order and what is done to each depend on batch_size x accumulate alone: at half the
+    batch and twice the accumulation an update sees the same frames.
+
     Args:
         frames: where frames come from.
         batch_size: frames a batch.
         augmenter: what changes them.
         seed: seed of the order.
+        accumulate: batches that make one update.
+        crop: how frames are cut after that.
     """
 
-    def __init__(self, frames: Frames, batch_size: int, augmenter: Augmenter, seed: int) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        batch_size: int,
+        augmenter: Augmenter,
+        seed: int,
+        accumulate: int = 1,
+        crop: Crop | None = None,
+    ) -> None:
         self.frames = frames
         self.batch_size = batch_size
+        self.accumulate = accumulate
+        self._crop = crop
         self._augmenter = augmenter
         self._seed = seed
 
     def __len__(self) -> int:
-        return -(-len(self.frames) // self.batch_size)
+        return -(-len(self.frames) // (self.batch_size * self.accumulate)) * self.accumulate
 
     @property
     def cached(self) -> bool:
@@ -136,14 +158,14 @@ class TrainingBatches:
     def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Pair:
         first = step * self.batch_size
         indices = order[first : first + self.batch_size]
-        if self._augmenter.preset == "none":
+        crop = self._crop if self._crop is not None and self._crop.applies(epoch) else None
+        if self._augmenter.preset == "none" and crop is None:
             return self.frames.gather(indices)
-        return stack(
-            [
-                self._augmenter(*self.frames.read(int(index)), epoch, first + place)
-                for place, index in enumerate(indices)
-            ]
-        )
+        return stack([self._drawn(int(index), epoch, first + place, crop) for place, index in enumerate(indices)])
+
+    def _drawn(self, frame: int, epoch: int, place: int, crop: Crop | None) -> Pair:
+        image, mask = self._augmenter(*self.frames.read(frame), epoch, place)
+        return (image, mask) if crop is None else crop.cut(image, mask, self._seed, epoch, place)
 
 
 class EvaluationBatches:

@@ -10,7 +10,7 @@ from typing import Any
 
 from carlaseg.backend import prepare_backend
 
-__all__ = ["Device", "available_memory_bytes", "find_device", "make_deterministic", "prepare_backend"]
+__all__ = ["Device", "available_memory_bytes", "find_device", "free_memory", "make_deterministic", "prepare_backend"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,19 @@ def make_deterministic(seed: int, device: Device) -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
+
+
+def free_memory() -> None:
+    """Let go of what nobody holds any more, on the device as well."""
+    import gc
+
+    import keras
+
+    gc.collect()
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def available_memory_bytes(device: Device) -> int | None:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from carlaseg.metrics import confusion_matrix
 from carlaseg.pipeline import EvaluationBatches, TrainingBatches
 from carlaseg.training.schedules import learning_rate
 
-SAVE_EVERY_S = 600.0
-"""An epoch may take hours on a small machine; a power cut then costs ten minutes of it."""
+SAVE_EVERY_S = 180.0
+"""An epoch may take hours on a small machine; a power cut then costs three minutes of it."""
 
 
 @dataclass
@@ -42,6 +42,7 @@ class State:
         best_epoch: epoch with the best validation mIoU, 0 before the first.
         best_mean_iou: that mIoU.
         epochs_without_better: epochs since then.
+        accumulate: batches an update in which `step` was counted.
     """
 
     epoch: int = 0
@@ -51,6 +52,7 @@ class State:
     best_epoch: int = 0
     best_mean_iou: float = -1.0
     epochs_without_better: int = 0
+    accumulate: int = 1
 
     def save(self, run: RunFolder, model: Any) -> None:
         """Write last.weights.h5: everything a continuation needs, in one file, as a whole."""
@@ -68,6 +70,21 @@ class State:
         except TypeError as error:
             raise CheckpointError(f"training state: expected what carlaseg saves, received {error}.") from error
         return state
+
+    def counted_in(self, accumulate: int, model: Any) -> State:
+        """The same place when an update has another number of batches; the optimiser's count of them follows.
+
+        Needed after a batch was halved because memory ran out. States are saved between updates alone, so that the
+        division leaves nothing over.
+        """
+        if accumulate == self.accumulate:
+            return self
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        count = next(v for v in optimizer.variables if v.path.endswith("/iteration"))
+        count.assign(int(count) * accumulate // self.accumulate)
+        step = self.step * accumulate // self.accumulate
+        loss_sum = self.loss_sum * accumulate / self.accumulate
+        return replace(self, step=step, loss_sum=loss_sum, accumulate=accumulate)
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ def train_steps(
     stop: StopRequest,
     progress: Progress,
 ) -> None:
-    """Do the steps of the running epoch that are still to do; returns early, at a step's end, when asked to stop.
+    """Do the steps of the running epoch that are still to do; returns early, between two updates, when asked to stop.
 
     Raises:
         TrainingDiverged: the loss of a step is not a finite number; nothing was saved since the last good one.
@@ -126,6 +143,8 @@ def train_steps(
             now_s = time.monotonic()
             state.train_s = before_s + now_s - began_s
             progress.advance(len(images), loss=f"{state.loss_sum / state.step:.3f}")
+            if state.step % batches.accumulate:
+                continue  # gradients that are not applied yet are in no checkpoint
             if stop.requested:
                 return
             if now_s - saved_s > SAVE_EVERY_S:

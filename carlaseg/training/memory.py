@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
-from carlaseg.config import Size
+from carlaseg.config import Size, TrainConfig
 
 BACKEND_BYTES = 700 * 2**20
 """Interpreter and backend before the first step (measured with TensorFlow 2.21 on a CPU)."""
@@ -42,6 +43,18 @@ def what_would_fit(model: Any, size: tuple[int, int], batch_size: int, available
         if step_bytes(model, (height, width), 1) <= available_bytes:
             return f"--batch-size 1 --size {Size(height, width)}"
     return "a smaller --model"
+
+
+def at_a_smaller_batch(config: TrainConfig) -> TrainConfig | None:
+    """The settings with the largest smaller batch that divides this one, and more batches an update to make up for it.
+
+    None when the batch is 1.
+    """
+    smaller = next((count for count in range(config.batch_size // 2, 0, -1) if config.batch_size % count == 0), None)
+    if smaller is None:
+        return None
+    accumulate = config.accumulate * config.batch_size // smaller
+    return dataclasses.replace(config, batch_size=smaller, accumulate=accumulate)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

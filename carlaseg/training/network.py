@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -47,6 +47,21 @@ def network_options(config: TrainConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in wanted if name in known}
 
 
+def build_network(config: TrainConfig, num_classes: int) -> tuple[Any, dict[str, Any]]:
+    """The network in the precision that is asked for, and the options it was built with.
+
+    Raises:
+        ConfigError: a setting that the network does not have or cannot use.
+    """
+    options = network_options(config)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        return models.build(config.model, num_classes, **options), options
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def compile_for_training(model: Any, config: TrainConfig, class_weights: Sequence[float] | None) -> None:
     """Give a network its loss and its optimiser, whose variables exist afterwards.
 
@@ -55,10 +70,11 @@ def compile_for_training(model: Any, config: TrainConfig, class_weights: Sequenc
     """
     optimizer = _optimizer(config)
     optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
-    # XLA compiles a step of this many small convolutions for minutes; JAX cannot do without it.
-    jit_compile = "auto" if keras.backend.backend() == "jax" else False
+    if config.precision == "mixed_float16":
+        # Gradients below 6e-8 are 0 in float16; the scale lifts them over it and follows what does not overflow.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     loss = segmentation_loss(config.loss, config.loss_weights, class_weights, config.label_smoothing)
-    model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile(), auto_scale_loss=False)
     optimizer.build(model.trainable_variables)
 
 
@@ -67,17 +83,29 @@ def scorer(model: Any, class_weights: Sequence[float] | None) -> Any:
     masks = keras.Input(shape=(None, None), dtype="uint8", name="mask")
     score = PixelScore(class_weights, name="score")([model.output, masks])
     scoring = keras.Model([model.inputs[0], masks], score, name="scorer")
-    scoring.compile(jit_compile="auto" if keras.backend.backend() == "jax" else False)
+    scoring.compile(jit_compile=jit_compile())
     return scoring
+
+
+def jit_compile() -> str | bool:
+    """What `compile` is told about XLA."""
+    # XLA compiles a step of this many small convolutions for minutes; JAX cannot do without it.
+    return "auto" if keras.backend.backend() == "jax" else False
 
 
 def _optimizer(config: TrainConfig) -> Any:
     # The name is part of the variables' names in a checkpoint, and Keras would number it.
-    common: Mapping[str, Any] = {
+    common: dict[str, Any] = {
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
+        "global_clipnorm": config.clip_norm,
         "name": "optimizer",
     }
+    if config.accumulate > 1:
+        common["gradient_accumulation_steps"] = config.accumulate
+    if config.ema is not None:
+        # Keras averages after every batch, so that the mean over as many updates takes the root.
+        common |= {"use_ema": True, "ema_momentum": config.ema ** (1 / config.accumulate)}
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
     if config.optimizer == "rmsprop":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +13,38 @@ from carlaseg.checkpoint import ModelCard, RunFolder, load_weights
 from carlaseg.config import TrainConfig
 from carlaseg.console import say
 from carlaseg.errors import ConfigError
-from carlaseg.pipeline import EvaluationBatches, Selection, TrainingBatches, for_evaluation, for_training, select
+from carlaseg.pipeline import Crop, EvaluationBatches, Selection, TrainingBatches, for_evaluation, for_training, select
 from carlaseg.training import memory
 from carlaseg.training.class_weights import class_weights
-from carlaseg.training.device import Device, available_memory_bytes, find_device, make_deterministic, prepare_backend
+from carlaseg.training.device import (
+    Device,
+    available_memory_bytes,
+    find_device,
+    free_memory,
+    make_deterministic,
+    prepare_backend,
+)
 from carlaseg.training.selection import RARE_SHARE, ClassCounts, count_classes
 
+if TYPE_CHECKING:  # it imports keras, which must not load before prepare_backend
+    from carlaseg.training.averaging import Averaged
+
 DEFAULT_EPOCHS = 30
+SOUGHT_SHARE = 0.02
+"""Classes with a smaller share of the pixels are what crops look for."""
 Tell = Callable[[str, str], None]
+
+
+@dataclass
+class Built:
+    """What changes with the batch size: the network with its optimiser, and where its batches come from."""
+
+    model: Any
+    options: dict[str, Any]
+    scoring: Any
+    averaged: Averaged | None
+    train: TrainingBatches
+    validation: EvaluationBatches
 
 
 @dataclass
@@ -32,12 +56,40 @@ class Prepared:
     device: Device
     selection: Selection
     counts: ClassCounts
-    model: Any
-    scoring: Any
+    weights: Sequence[float] | None
     card: ModelCard
-    train: TrainingBatches
-    validation: EvaluationBatches
     header: list[tuple[str, str]]
+    built: Built | None
+
+    @property
+    def model(self) -> Any:
+        """The network."""
+        return self._there.model
+
+    @property
+    def scoring(self) -> Any:
+        """The network that scores."""
+        return self._there.scoring
+
+    @property
+    def train(self) -> TrainingBatches:
+        """Batches to train on."""
+        return self._there.train
+
+    @property
+    def validation(self) -> EvaluationBatches:
+        """Batches to validate on."""
+        return self._there.validation
+
+    @property
+    def averaged(self) -> Averaged | None:
+        """The mean of the weights, where one is kept."""
+        return self._there.averaged
+
+    @property
+    def _there(self) -> Built:
+        assert self.built is not None, "the network was let go and not built again"
+        return self.built
 
 
 def prepare(config: TrainConfig) -> Prepared:
@@ -72,46 +124,58 @@ def prepare(config: TrainConfig) -> Prepared:
     _tell_data(tell, config, selection, counts)
     weights = class_weights(config.class_weights, counts.pixels, counts.pixels_where_shown)
 
-    from carlaseg import models
-    from carlaseg.training.network import compile_for_training, network_options, scorer
-
-    target = selection.target
-    options = network_options(config)
-    model = models.build(config.model, target.num_classes, **options)
-    compile_for_training(model, config, weights)
+    built = _build(config, selection, counts, weights)
     if config.init_from is not None and config.resume is None:
-        origin = RunFolder.find(config.init_from, config.runs)
-        load_weights(origin.weights("best"), model)
-        tell("start", f"from the best weights of {origin}")
+        tell("start", f"from the best weights of {RunFolder.find(config.init_from, config.runs)}")
+    target = selection.target
     card = ModelCard(
         network=config.model,
         num_classes=target.num_classes,
-        options={name: value for name, value in options.items() if name != "seed"},
+        options={name: value for name, value in built.options.items() if name != "seed"},
         scheme=target.name,
         class_names=target.names,
         palette=tuple((int(r), int(g), int(b)) for r, g, b in target.palette[: target.num_classes]),
         size=(config.size.height, config.size.width),
-        parameters=model.count_params(),
+        parameters=built.model.count_params(),
     )
-    _tell_memory(tell, model, config, device, card)
+    _tell_memory(tell, built.model, config, device, card)
+    return Prepared(config, config.epochs or DEFAULT_EPOCHS, device, selection, counts, weights, card, header, built)
 
-    train_batches = for_training(
-        selection.train, selection.table, config.size, config.batch_size, config.augment, config.seed, config.cache
-    )
-    validation = for_evaluation(selection.validation, selection.table, config.size, config.batch_size, config.cache)
-    return Prepared(
-        config,
-        config.epochs or DEFAULT_EPOCHS,
-        device,
-        selection,
-        counts,
+
+def rebuilt(ready: Prepared, config: TrainConfig) -> Prepared:
+    """The same run with its network and batches made anew, for another batch size; what was there is let go first."""
+    ready.built = None
+    free_memory()
+    built = _build(config, ready.selection, ready.counts, ready.weights)
+    return replace(ready, config=config, built=built)
+
+
+def _build(config: TrainConfig, selection: Selection, counts: ClassCounts, weights: Sequence[float] | None) -> Built:
+    from carlaseg.training.averaging import Averaged
+    from carlaseg.training.network import build_network, compile_for_training, scorer
+
+    model, options = build_network(config, selection.target.num_classes)
+    compile_for_training(model, config, weights)
+    if config.init_from is not None and config.resume is None:
+        load_weights(RunFolder.find(config.init_from, config.runs).weights("best"), model)
+    crop = None
+    if config.crop is not None:
+        rare = np.zeros(256, bool)
+        rare[: len(counts.shares)] = (counts.shares > 0) & (counts.shares < SOUGHT_SHARE)
+        whole_from = (config.epochs or DEFAULT_EPOCHS) - config.full_size_epochs
+        crop = Crop(config.crop, rare, whole_from)
+    table, size = selection.table, config.size
+    return Built(
         model,
+        options,
         scorer(model, weights),
-        card,
-        train_batches,
-        validation,
-        header,
-    )
+        None if config.ema is None else Averaged(model),
+        for_training(
+            selection.train, table, size, config.batch_size, config.augment, config.seed, config.cache,
+            config.accumulate, crop,
+        ),
+        for_evaluation(selection.validation, table, size, config.batch_size, config.cache),
+    )  # fmt: skip
 
 
 def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: ClassCounts) -> None:

@@ -12,7 +12,7 @@ from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
 
 MAY_CHANGE = frozenset(
-    {"epochs", "cache", "resume", "run", "runs", "tensorboard", "require_gpu", "dry_run", "json", "patience"}
+    {"epochs", "cache", "resume", "run", "runs", "tensorboard", "require_gpu", "dry_run", "json", "patience", "minutes"}
 )
 """Settings that leave the steps already done what they are. All others would make another run of it."""
 
@@ -35,6 +35,7 @@ def continued(config: TrainConfig) -> tuple[TrainConfig, RunFolder]:
         "runs": config.runs,
         "dry_run": config.dry_run,
         "json": config.json,
+        "minutes": config.minutes,
     }
     for item in dataclasses.fields(TrainConfig):
         wanted, was = getattr(config, item.name), getattr(before, item.name)

@@ -50,9 +50,9 @@ def learning_rate(
     if schedule == "one-cycle":
         return peak * (ONE_CYCLE_END + (1 - ONE_CYCLE_END) * _half_cosine(gone))
     if schedule == "polynomial":
-        return peak * (1 - gone) ** POLYNOMIAL_POWER
+        return peak * math.pow(1 - gone, POLYNOMIAL_POWER)
     if schedule == "step":
-        return peak * 0.1 ** sum(step >= share * total_steps for share in STEPS_AT)
+        return peak * math.pow(0.1, sum(step >= share * total_steps for share in STEPS_AT))
     return peak
 
 

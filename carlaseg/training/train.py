@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from carlaseg.training import memory, pictures
 from carlaseg.training.card import model_card
 from carlaseg.training.device import prepare_backend
 from carlaseg.training.loop import State, train_steps, validate
-from carlaseg.training.prepare import Prepared, prepare
+from carlaseg.training.prepare import Prepared, prepare, rebuilt
 from carlaseg.training.resume import continued
 from carlaseg.training.tensorboard import EventFile
 
@@ -85,12 +88,12 @@ def train(config: TrainConfig) -> TrainResult | None:
         say("dry run", "nothing was trained or written")
         return None
 
-    state = State()
+    state = State(accumulate=config.accumulate)
     if run is None:
         run = RunFolder.create(config.runs, config.model, config.run)
         _open_run(run, ready)
     else:
-        state = State.from_saved(load_training_state(run.weights("last"), ready.model)) if _started(run) else state
+        state = _saved_state(run, ready)
         run.keep_metrics(state.epoch)
         run.write_config(dataclasses.replace(config, resume=None, epochs=ready.epochs))
     talk = Log(run)
@@ -101,14 +104,20 @@ def train(config: TrainConfig) -> TrainResult | None:
     if state.epoch or state.step:
         talk("resume", f"after {state.epoch} epochs and {state.step} steps; best so far {state.best_mean_iou:.3f} mIoU")
 
-    with stop_on_signal("the current batch") as stop:
-        try:
-            _run_epochs(run, ready, state, stop, talk)
-            scores = _score_best(run, ready, state, stop)
-        except Exception as error:
-            if not memory.is_out_of_memory(error):
-                raise
-            raise _out_of_memory(ready, run) from error
+    with stop_on_signal("the current batch") as stop, stop_after(config.minutes, stop):
+        while True:
+            try:
+                _run_epochs(run, ready, state, stop, talk)
+                scores = _score_best(run, ready, state, stop)
+                break
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                smaller = memory.at_a_smaller_batch(ready.config)
+                if smaller is None:
+                    raise _out_of_memory(ready, run) from error
+            # Outside of the except block: its traceback would keep the network that has to go.
+            ready, state = _again(run, ready, smaller, talk)
     seconds = time.monotonic() - began_s
     _write_scores(run, ready, state, scores, seconds)
     _say_end(run, ready, state, scores, seconds, talk)
@@ -174,8 +183,42 @@ def _open_run(run: RunFolder, ready: Prepared) -> None:
     run.write_model_card(ready.card)
 
 
-def _started(run: RunFolder) -> bool:
-    return run.weights("last").is_file()
+def _saved_state(run: RunFolder, ready: Prepared) -> State:
+    """Where the run stood at its last save, with weights and optimiser filled in; the start when there is none."""
+    accumulate = ready.config.accumulate
+    if not run.weights("last").is_file():
+        return State(accumulate=accumulate)
+    saved = State.from_saved(load_training_state(run.weights("last"), ready.model))
+    return saved.counted_in(accumulate, ready.model)
+
+
+def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> tuple[Prepared, State]:
+    """Go back to the last save with a smaller batch, the updates being those of the batch that did not fit."""
+    talk(
+        "memory",
+        f"a batch of {ready.config.batch_size} did not fit; going on from the last save with {config.batch_size}, "
+        f"{config.accumulate} batches an update: the updates see the same frames",
+    )
+    ready = rebuilt(ready, config)
+    state = _saved_state(run, ready)
+    run.keep_metrics(state.epoch)
+    run.write_config(dataclasses.replace(config, resume=None, epochs=ready.epochs))
+    return ready, state
+
+
+@contextmanager
+def stop_after(minutes: float | None, stop: StopRequest) -> Iterator[None]:
+    """Ask to stop once so many minutes have gone by; never when None."""
+    if minutes is None:
+        yield
+        return
+    timer = threading.Timer(minutes * 60, stop.request)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _first_pictures(run: RunFolder, ready: Prepared) -> None:
@@ -194,7 +237,7 @@ def _first_pictures(run: RunFolder, ready: Prepared) -> None:
 
 
 def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest, talk: Log) -> None:
-    config, target = ready.config, ready.selection.target
+    config, target, averaged = ready.config, ready.selection.target, ready.averaged
     wanted = np.linspace(0, len(ready.validation.frames) - 1, FRAMES_SHOWN).round().astype(np.int64)
     wanted = np.unique(wanted)
     shown_images, shown_masks = ready.validation.frames.gather(wanted)
@@ -214,14 +257,16 @@ def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest
                 train_steps(ready.model, ready.train, config, ready.epochs, state, run, stop, progress)
                 scored = None
                 if not stop.requested:
-                    scored = validate(ready.scoring, ready.validation, target.num_classes, wanted.tolist(), stop)
+                    with nullcontext() if averaged is None else averaged.in_place(ready.train, state.epoch):
+                        scored = validate(ready.scoring, ready.validation, target.num_classes, wanted.tolist(), stop)
+                        if scored is not None:
+                            scores = Scores.from_confusion(scored.confusion, target.names)
+                            better = scores.mean_iou > state.best_mean_iou
+                            if better:
+                                save_weights(run.weights("best"), ready.model)
                 if scored is None:
                     state.save(run, ready.model)
                     raise _interrupted(run, ready, state, stop)
-                scores = Scores.from_confusion(scored.confusion, target.names)
-                better = scores.mean_iou > state.best_mean_iou
-                if better:
-                    save_weights(run.weights("best"), ready.model)
                 epoch_times_s.append(time.monotonic() - began_s)
                 record = {
                     "epoch": state.epoch + 1,

@@ -27,7 +27,7 @@ def test_the_same_seed_epoch_and_index_give_the_same_frame_in_any_order_and_thre
         assert np.array_equal(mask_a, mask_b)
 
 
-@pytest.mark.parametrize("preset", ["flip", "road", "strong"])
+@pytest.mark.parametrize("preset", ["flip", "scale", "road", "strong"])
 def test_another_seed_epoch_or_index_gives_another_frame(preset: str) -> None:
     image, mask = frame(0, (48, 64))
 
@@ -50,10 +50,10 @@ def test_masks_keep_their_ids_and_gain_void_alone(preset: str) -> None:
         assert (new_mask.shape, new_mask.dtype) == (mask.shape, np.uint8)
         seen |= set(np.unique(new_mask).tolist())
     # Zero is a class of its own here (Unlabeled): imgaug would pad with it.
-    assert seen == IDS | ({255} if preset in ("road", "strong") else set())
+    assert seen == IDS | ({255} if preset in ("scale", "road", "strong") else set())
 
 
-@pytest.mark.parametrize("preset", ["flip", "road"])
+@pytest.mark.parametrize("preset", ["flip", "scale", "road"])
 def test_image_and_mask_move_together(preset: str) -> None:
     _, mask = frame(2, (96, 128))
     image = np.repeat(np.where(mask == 14, 250, 5).astype(np.uint8)[..., None], 3, axis=2)

@@ -13,7 +13,7 @@ from tiny_run import SCHEME, SIZE, frame, write_dataset
 from carlaseg.dataset import Sample, open_dataset
 from carlaseg.errors import DatasetError
 from carlaseg.labels import remap, scheme
-from carlaseg.pipeline import for_evaluation, for_inference, for_training
+from carlaseg.pipeline import Crop, for_evaluation, for_inference, for_training
 from carlaseg.pipeline.batches import ahead
 from carlaseg.pipeline.cache import Frames, available_bytes, resized_image, resized_mask
 
@@ -54,6 +54,31 @@ def test_every_epoch_shows_every_frame_in_another_order(samples) -> None:
     assert len(first) == 8
     assert first.tolist() != second.tolist()
     assert first.tolist() != for_training(samples, SAME, SIZE, 4, seed=2).order(0).tolist()
+
+
+@pytest.mark.parametrize("crop", [None, Crop((16, 20))], ids=["whole", "crops"])
+def test_half_the_batch_and_twice_the_accumulation_see_the_same_frames(samples, crop) -> None:
+    whole = for_training(samples, SAME, SIZE, 4, "scale", seed=3, crop=crop)
+    halves = for_training(samples, SAME, SIZE, 2, "scale", seed=3, accumulate=2, crop=crop)
+    assert (len(whole), len(halves)) == (2, 4)
+    first, second = halves.batch(1, 2), halves.batch(1, 3)
+    for part, joined in enumerate(whole.batch(1, 1)):
+        assert np.array_equal(joined, np.concatenate([first[part], second[part]]))
+
+
+def test_crops_look_for_rare_classes_until_whole_frames_come_back(samples) -> None:
+    rare = np.zeros(256, bool)
+    rare[14] = True  # the car, a twelfth of the frame
+    crop = Crop((8, 8), rare, until_epoch=20)
+    batches = for_training(samples, SAME, SIZE, 7, seed=0, crop=crop)
+    plain = for_training(samples, SAME, SIZE, 7, seed=0, crop=Crop((8, 8)))
+
+    def share_with_a_car(source) -> float:
+        return float(np.mean([(source.batch(epoch, 0)[1] == 14).any(axis=(1, 2)).mean() for epoch in range(20)]))
+
+    assert batches.batch(0, 0)[0].shape == (7, 8, 8, 3)
+    assert share_with_a_car(batches) > 0.5 * (1 + share_with_a_car(plain)) - 0.12
+    assert batches.batch(20, 0)[0].shape == (7, *SIZE, 3)
 
 
 def test_a_dataset_smaller_than_a_batch_still_fills_one(samples) -> None:

@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 from tiny_run import write_dataset
-from tiny_training import settings
+from tiny_training import interrupt_after, settings, stored
 
 from carlaseg import config as configs
 from carlaseg.checkpoint import RunFolder, load_model, save_weights
 from carlaseg.config import ModelsConfig, Size, TrainConfig
-from carlaseg.console import Progress
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
 from carlaseg.training import train as story
 from carlaseg.training.network import network_options
 from carlaseg.training.train import TrainResult, models_command, train, train_command
 
 Finished = tuple[Path, TrainResult]
-
-
-def stored(path: Path) -> dict[str, np.ndarray]:
-    """Every array and the state of a weights file."""
-    values: dict[str, Any] = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: values.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        state = json.loads(str(file.attrs["state"]))
-        state.pop("train_s")
-        values["state"] = np.array(json.dumps(state))
-    return values
-
-
-def interrupt_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C (a real signal) when so many images are done."""
-
-    class Pressing(Progress):
-        def advance(self, count: int = 1, **details: str) -> None:
-            super().advance(count, **details)
-            if self._done == images:
-                signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(story, "Progress", Pressing)
 
 
 # === A whole run ===

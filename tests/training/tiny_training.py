@@ -1,11 +1,19 @@
-"""The settings of a tiny run."""
+"""The settings of a tiny run, its interruption, and what its files hold."""
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import pytest
+
 from carlaseg.config import Size, TrainConfig
+from carlaseg.console import Progress
+from carlaseg.training import train as story
 
 
 def settings(folder: Path, **more: Any) -> TrainConfig:
@@ -24,3 +32,26 @@ def settings(folder: Path, **more: Any) -> TrainConfig:
         "learning_rate": 0.01,
     }
     return TrainConfig(**{**values, **more})
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    """Every array and the state of a weights file."""
+    values: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: values.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        state = json.loads(str(file.attrs["state"]))
+        state.pop("train_s")
+        values["state"] = np.array(json.dumps(state))
+    return values
+
+
+def interrupt_after(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C (a real signal) when so many images are done."""
+
+    class Pressing(Progress):
+        def advance(self, count: int = 1, **details: str) -> None:
+            super().advance(count, **details)
+            if self._done == images:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(story, "Progress", Pressing)

@@ -1,0 +1,136 @@
+"""Accumulation, averaged weights, half precision, crops: exact on resume; memory that runs out; stops by the clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tiny_training import interrupt_after, settings, stored
+
+from carlaseg import config as configs
+from carlaseg.checkpoint import RunFolder, load_model
+from carlaseg.config import Size, TrainConfig
+from carlaseg.errors import ConfigError, Interrupted
+from carlaseg.training import train as story
+from carlaseg.training.averaging import Averaged
+from carlaseg.training.loop import State
+from carlaseg.training.prepare import prepare
+from carlaseg.training.train import train
+
+EVERYTHING: dict[str, Any] = {
+    "accumulate": 2, "ema": 0.9, "crop": Size(16, 16), "full_size_epochs": 1, "augment": "scale", "clip_norm": 1.0,
+    "loss": ("ce", "dice"), "loss_weights": (1.0, 0.5), "label_smoothing": 0.05, "schedule": "one-cycle",
+    "precision": "mixed_float16",
+}  # fmt: skip
+
+
+def test_a_run_with_every_part_of_the_recipe_continues_with_the_same_bytes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(settings(folder, run="whole", **EVERYTHING))
+    assert whole is not None
+    with monkeypatch.context() as patch:
+        # In the middle of the second epoch's first update, which is finished before the run stops.
+        interrupt_after(10, patch)
+        with pytest.raises(Interrupted, match="stopped in epoch 2 of 3 after step 2 of 4"):
+            train(settings(folder, run="stopped", **EVERYTHING))
+    run = folder / "runs" / "stopped"
+    result = train(TrainConfig(resume=run))
+    assert result is not None
+    left, right = stored(whole.run / "last.weights.h5"), stored(run / "last.weights.h5")
+    assert left.keys() == right.keys()
+    assert [name for name in left if not np.array_equal(left[name], right[name])] == []
+    assert result.scores == whole.scores
+    # What was scored and kept are the averaged weights, not the newest ones.
+    best = load_model(RunFolder(run)).get_layer("first_conv").kernel
+    newest = right["weights/first_conv/kernel"]
+    assert np.abs(np.asarray(best) - newest).max() > 0
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_averaged_weights_have_the_statistics_of_the_training_batches(folder: Path) -> None:
+    ready = prepare(settings(folder, ema=0.9, augment="none", dropout_rate=0.2, batch_size=6, epochs=1))
+    images, masks = ready.train.batch(0, 0)
+    first = [v.numpy().copy() for v in ready.model.trainable_variables]
+    for _ in range(3):
+        ready.model.train_on_batch(images, masks)
+    newest = {v.path: v.numpy().copy() for v in ready.model.weights}
+    assert isinstance(ready.averaged, Averaged)
+    norm = ready.model.get_layer("down1_dense1_norm")
+    with ready.averaged.in_place(ready.train, 0):
+        kernel = ready.model.get_layer("first_conv").kernel.numpy()
+        # After one update the mean is the weights themselves; two more have moved it a little from there.
+        assert np.abs(kernel - newest["first_conv/kernel"]).max() > 0
+        assert np.abs(kernel - first[0]).max() > 0
+        maps = keras.Model(ready.model.inputs[0], ready.model.get_layer("first_conv").output)(images)
+        expected = np.asarray(maps).reshape(-1, maps.shape[-1])
+        assert norm.moving_mean.numpy() == pytest.approx(expected.mean(0), abs=1e-4)
+        assert norm.moving_variance.numpy() == pytest.approx(expected.var(0), rel=1e-3)
+    assert all(np.array_equal(v.numpy(), newest[v.path]) for v in ready.model.weights)
+    assert norm.momentum == 0.9
+
+
+def test_accumulated_batches_make_the_update_of_one_large_batch(folder: Path) -> None:
+    plain: dict[str, Any] = {
+        "dropout_rate": 0.0, "augment": "none", "optimizer": "sgd", "schedule": "constant", "epochs": 1,
+    }  # fmt: skip
+    kernels = []
+    for batch_size, accumulate in ((6, 1), (2, 3)):
+        ready = prepare(settings(folder, batch_size=batch_size, accumulate=accumulate, **plain))
+        # Batch norm takes its moments from each batch: held still, so that the two ways can be compared.
+        for layer in ready.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        before = ready.model.get_layer("logits").kernel.numpy().copy()
+        assert len(ready.train) == accumulate
+        for step in range(accumulate):
+            ready.model.train_on_batch(*ready.train.batch(0, step))
+        kernels.append(ready.model.get_layer("logits").kernel.numpy() - before)
+    assert np.abs(kernels[0]).max() > 1e-4
+    # The mean of three means over pixels is the mean over all, void being rare and even here.
+    assert kernels[1] == pytest.approx(kernels[0], abs=2e-5)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_goes_on_from_the_last_save(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = story.train_steps
+
+    def tight(model: Any, batches: Any, config: TrainConfig, epochs: int, state: State, *rest: Any) -> None:
+        if state.epoch == 1 and config.batch_size == 2:
+            raise MemoryError
+        real(model, batches, config, epochs, state, *rest)
+
+    monkeypatch.setattr(story, "train_steps", tight)
+    result = train(settings(folder))
+    assert result is not None
+    assert result.epochs == 3
+    assert (
+        "a batch of 2 did not fit; going on from the last save with 1, 2 batches"
+        in (result.run / "log.txt").read_text()
+    )
+    written = configs.load(TrainConfig, result.run / "config.json")
+    assert (written.batch_size, written.accumulate) == (1, 2)
+    assert [record["epoch"] for record in RunFolder(result.run).metrics()] == [1, 2, 3]
+    held = stored(result.run / "last.weights.h5")
+    # Three updates an epoch before, three of two batches each after: the optimiser has counted all nine as batches.
+    assert held["optimizer/optimizer/iteration"] == 18
+
+
+def test_a_run_stops_by_the_clock_and_goes_on(folder: Path) -> None:
+    with pytest.raises(Interrupted, match="stopped in epoch 1 of 3 after step"):
+        train(settings(folder, run="clock", minutes=0.0))
+    run = folder / "runs" / "clock"
+    result = train(TrainConfig(resume=run))
+    assert result is not None
+    assert result.epochs == 3
+
+
+def test_a_crop_larger_than_the_frames_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--crop: expected at most --size, which is 24x32, received 32x32"):
+        TrainConfig(size=Size(24, 32), crop=Size(32, 32))
+    with pytest.raises(ConfigError, match="--full-size-epochs: expected together with --crop"):
+        TrainConfig(full_size_epochs=3)
