@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata, json_line
+from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata, json_line
 from carlaseg.errors import DatasetError
 
 METADATA_FILE = "recording.json"
 FRAMES_FILE = "frames.jsonl"
+DROPPED_FILE = "dropped.jsonl"
 
 
 def is_recording(folder: Path) -> bool:
@@ -43,6 +44,15 @@ def read_lines(folder: Path) -> Iterator[FrameRecord]:
     """
     for where, line in _whole_lines(folder):
         yield FrameRecord.from_line(line, where)
+
+
+def read_dropped(folder: Path) -> list[DroppedRecord]:
+    """The ledger of ticks that were due and could not be saved, in the order in which they were dropped.
+
+    Raises:
+        DatasetError: a line that was written to its end is damaged.
+    """
+    return [DroppedRecord.from_line(line, where) for where, line in _whole_lines(folder, DROPPED_FILE)]
 
 
 def line_count(folder: Path) -> int:
@@ -99,9 +109,9 @@ def _frame_files(folder: Path) -> Iterator[tuple[int, dict[str, FileRecord]]]:
         yield frame, {name: FileRecord.from_json(file, f"{where}, file {name}") for name, file in files.items()}
 
 
-def _whole_lines(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _whole_lines(folder: Path, name: str = FRAMES_FILE) -> Iterator[tuple[str, bytes]]:
     """Lines and where they stand. A last one without its newline was being written when the recorder died."""
-    path = folder / FRAMES_FILE
+    path = folder / name
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -293,6 +293,37 @@ class FrameRecord:
 
 
 @dataclass(frozen=True)
+class DroppedRecord:
+    """One line of `dropped.jsonl`: a tick that was due and is not in the recording.
+
+    Attributes:
+        frame: the tick of the drive, as frames are numbered.
+        reason: what was wrong with it.
+        sensors: names of those that did not deliver; empty where it was not a sensor that failed.
+    """
+
+    frame: int
+    reason: str
+    sensors: tuple[str, ...] = ()
+
+    def to_line(self) -> bytes:
+        """As one line, its newline included."""
+        value = {"frame": self.frame, "reason": self.reason, "sensors": list(self.sensors)}
+        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes, where: str) -> DroppedRecord:
+        """From a line.
+
+        Raises:
+            DatasetError: the line is not a whole record.
+        """
+        fields = json_line(line, where)
+        sensors = tuple(str(name) for name in fields.get("sensors", []))
+        return cls(_get(fields, "frame", int, where), _get(fields, "reason", str, where), sensors)
+
+
+@dataclass(frozen=True)
 class RecordingMetadata:
     """`recording.json`: all that is the same for every frame.
 

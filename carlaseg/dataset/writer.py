@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, read_frames, read_metadata
-from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
+from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
+from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
 
@@ -109,6 +109,9 @@ class RecordingWriter:
         """Keep the lines of the frames that exist, and those alone: a half line would swallow the next one."""
         records = read_frames(self.folder, read_metadata(self.folder))
         _write_whole(self.folder / FRAMES_FILE, b"".join(record.to_line() for record in records), sync=True)
+        if (self.folder / DROPPED_FILE).exists():
+            dropped = b"".join(record.to_line() for record in read_dropped(self.folder))
+            _write_whole(self.folder / DROPPED_FILE, dropped)
         self._frames.update(record.frame for record in records)
         self._last_frame = max(self._frames, default=-1)
         self._bytes = sum(file.length for record in records for file in record.files.values())
@@ -182,6 +185,18 @@ class RecordingWriter:
         except OSError as error:
             raise self._fail(error, written) from error
         return record
+
+    def note_dropped(self, record: DroppedRecord) -> None:
+        """Enter a tick that was due and could not be saved into `dropped.jsonl`.
+
+        Raises:
+            DatasetError: the disk is full or failed.
+        """
+        try:
+            with (self.folder / DROPPED_FILE).open("ab", buffering=0) as ledger:
+                ledger.write(record.to_line())
+        except OSError as error:
+            raise self._fail(error, []) from error
 
     def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, str, bytes]]:
         if image.shape[2] == 4:

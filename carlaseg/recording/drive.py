@@ -1,28 +1,41 @@
 """One ego's drive through one town: who is cast, and what every saved tick showed.
 
 Frames are numbered by the ticks of the drive, from its first, and times count from there: the server's own counter
-depends on how long it stood before we came, and the same command must give the same names again. Slot `k` of a drive is
-saved at tick `warmup + 1 + k * every`, or, where a sensor failed to deliver that one, at the next tick it can.
+depends on how long it stood before we came, and the same command must give the same names again. A slot (`slots`) is
+saved at its tick, or, where a sensor failed to deliver that one, at the next tick it can before the next slot's turn.
+Slots in which nothing new is to be seen stay empty, and the drive goes on for longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carlaseg.config import RecordConfig, nearest
-from carlaseg.dataset.records import FrameRecord, Pose
-from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.config import RecordConfig
+from carlaseg.dataset.records import DroppedRecord, FrameRecord, Pose
+from carlaseg.errors import SimulatorError
 from carlaseg.recording.drivers import Autopilot, Driver, LaneFollower, LaneWalk
+from carlaseg.recording.events import EgoEvents
+from carlaseg.recording.pictures import is_blank
 from carlaseg.recording.rig import Rig, RigSpec
+from carlaseg.recording.rules import DriveRules
 from carlaseg.recording.session import Session
+from carlaseg.recording.settling import Settling
+from carlaseg.recording.slots import tick_of_slot, warmup_ticks
+from carlaseg.recording.standing import StandingWatch
 from carlaseg.recording.stopwatch import Stopwatch
 from carlaseg.recording.streams import MissingFrame, SensorFrame
 from carlaseg.recording.traffic import Traffic
+from carlaseg.recording.weather import weather_numbers, weather_preset
 
 DROPS_BEFORE_LISTENING_AGAIN = 2
 DROPS_BEFORE_GIVING_UP = 5
+"""Warm-up ticks without pictures, one after the other."""
+FEWEST_DUE_TO_JUDGE = 20
+"""Shares of dropped frames mean nothing before so many were due."""
+RESTARTS_BEFORE_GIVING_UP = 5
+"""One after the other, without a frame worth saving between them."""
 DECIMALS = 6
 """Micrometres and microseconds; beyond them are only the rounding errors of 32-bit floats and of time differences."""
 
@@ -40,14 +53,6 @@ class DriveFrame:
     sensors: Mapping[str, SensorFrame]
 
 
-@dataclass(frozen=True)
-class DroppedFrame:
-    """A tick that was due and could not be saved, and why."""
-
-    frame: int
-    reason: str
-
-
 class Drive:
     """Casts ego, driver, rig, traffic and weather on a session, and drives.
 
@@ -56,13 +61,20 @@ class Drive:
         config: of the recording.
         rig: the sensors to mount on the ego.
         watch: gets the seconds of the stages "simulator" and "wait".
+        saved_ticks: of the drive, saved by an earlier recording that this one goes on with.
         rest_between: let the sensors rest in ticks that are not saved, so that nothing is drawn for them. For the
             embedded simulator; a real camera's exposure and textures settle by drawing.
 
     Attributes:
         vehicles: how many other vehicles found a place.
         walkers: how many pedestrians did.
+        settled: whether the pictures had settled before the drive began.
+        settling_ticks: that this took.
+        tick_count: ticks since the drive began, by the simulator's own count.
         dropped: ticks that were due and could not be saved.
+        standing: slots left empty because the ego stood still.
+        restarts: how often it was put elsewhere, by a rule or by its driver.
+        ended_by: the rule that ended the drive; None while it goes on.
 
     Raises:
         ConfigError: an unknown weather, a camera the server refuses, a port that is taken.
@@ -70,30 +82,49 @@ class Drive:
     """
 
     def __init__(
-        self, session: Session, config: RecordConfig, rig: RigSpec, watch: Stopwatch, rest_between: bool = False
+        self,
+        session: Session,
+        config: RecordConfig,
+        rig: RigSpec,
+        watch: Stopwatch,
+        rest_between: bool = False,
+        saved_ticks: frozenset[int] = frozenset(),
     ) -> None:
         self._session = session
         self._config = config
         self._watch = watch
         self._rest_between = rest_between and config.every > 1
-        self.dropped: list[DroppedFrame] = []
+        self._saved_ticks = saved_ticks
+        self.dropped: list[DroppedRecord] = []
         self.tick_count = 0
+        self.settling_ticks = 0
+        self.standing = 0
+        self.restarts = 0
+        self.ended_by: str | None = None
+        self._due_count = 0
         self._drops_in_a_row = 0
+        self._restarts_in_a_row = 0
+        self._not_before_tick = 0
+        self._own_events: list[dict[str, Any]] = []
         self._resting = False
         weather = weather_preset(session.carla, config.weather)
         session.world.set_weather(weather)
-        self.weather = {
-            name: round(float(getattr(weather, name)), DECIMALS) for name in dir(weather) if _is_number(weather, name)
-        }
-        traffic = Traffic(session, config.seed, config.traffic_port)
-        self.ego = traffic.spawn_ego()
+        self.weather = weather_numbers(weather)
+        self._traffic = Traffic(session, config.seed, config.traffic_port)
+        self.ego = self._traffic.spawn_ego()
         self.rig = Rig(session, self.ego, rig)
-        self.vehicles = traffic.spawn_vehicles(config.traffic)
-        self.walkers = traffic.spawn_walkers(config.walkers)
+        self._events = EgoEvents(session, self.ego)
+        self.vehicles = self._traffic.spawn_vehicles(config.traffic)
+        self.walkers = self._traffic.spawn_walkers(config.walkers)
         if float(weather.sun_altitude_angle) < 0.0:
-            traffic.switch_lights_on([int(self.ego.id)])
-        self.driver = self._cast_driver(traffic)
-        # Spawning took ticks of its own; the drive begins after them.
+            self._traffic.switch_lights_on([int(self.ego.id)])
+        self.settled = self._settle()
+        self.driver = self._cast_driver(self._traffic)
+        self._standing = StandingWatch(
+            session.time_step_s, config.min_distance, config.max_standing, config.stuck_after
+        )
+        self._rules = DriveRules(config)
+        # Spawning and settling took ticks of their own; the drive begins after them.
         snapshot = session.world.get_snapshot()
         self.first_simulator_frame = int(snapshot.frame)
         self._began_at_s = float(snapshot.timestamp.elapsed_seconds)
@@ -106,22 +137,23 @@ class Drive:
             keep_going: asked before each tick; the drive breaks off when it says no.
 
         Returns:
-            Data of the last warm-up tick, by sensor name; None when `keep_going` said no.
+            Data of the last warm-up tick, by sensor name; None when `keep_going` said no or a rule ended the drive.
 
         Raises:
             SimulatorError: a sensor does not deliver, or the server does not answer.
         """
         last_before = tick_of_slot(self._config, first_slot) - 1
-        while keep_going() and self.tick_count < last_before - warmup_ticks(self._config):
+        going = self._until_ended(keep_going)
+        while going() and self.tick_count < last_before - warmup_ticks(self._config):
             self._tick()
         self.rig.listen()
         seen: Mapping[str, SensorFrame] | None = None
         drops = 0
-        while keep_going() and (self.tick_count < last_before or seen is None):
+        while going() and (self.tick_count < last_before or seen is None):
             frame = self._tick()
             try:
                 with self._watch.stage("wait"):
-                    seen = self.rig.collect(frame)
+                    seen = self.rig.collect(frame, self._elapsed_s())
             except MissingFrame as error:
                 seen, drops = None, drops + 1
                 if drops >= DROPS_BEFORE_GIVING_UP:
@@ -131,34 +163,78 @@ class Drive:
                     ) from error
         return seen
 
-    def next_frame(self, slot: int, keep_going: Callable[[], bool]) -> DriveFrame | None:
+    def next_frame(self, open_slots: Iterator[int], keep_going: Callable[[], bool]) -> DriveFrame | None:
         """Drive until a slot can be saved.
 
+        Args:
+            open_slots: the slots still empty, in order, without an end; those passed by are taken from it.
+            keep_going: asked before each tick.
+
         Returns:
-            The frame, or None when `keep_going` said no.
+            The frame, or None when `keep_going` said no or a rule ended the drive.
 
         Raises:
             SimulatorError: the sensors stay silent tick after tick, or the server does not answer.
         """
-        while keep_going():
-            due = self.tick_count + 1 >= tick_of_slot(self._config, slot)
-            if due and self._resting:
+        going = self._until_ended(keep_going)
+        slot = next(open_slots)
+        while going():
+            upcoming = self.tick_count + 1
+            while upcoming >= tick_of_slot(self._config, slot + 1):
+                slot = next(open_slots)
+            if upcoming < tick_of_slot(self._config, slot):
+                self._tick()
+                continue
+            if upcoming < self._not_before_tick or not self._standing.is_worth_saving:
+                self.standing += upcoming >= self._not_before_tick
+                self._tick()
+                slot = next(open_slots)
+                continue
+            if self._resting:
                 self._wake()
             simulator_frame = self._tick()
-            if not due:
+            if self.tick_count < self._not_before_tick:
                 continue
+            self._due_count += 1
             try:
                 with self._watch.stage("wait"):
                     frame = self._frame(simulator_frame)
             except MissingFrame as error:
                 self._drop(error)
                 continue
-            self._drops_in_a_row = 0
+            self._drops_in_a_row = self._restarts_in_a_row = 0
+            self._standing.saved()
             if self._rest_between:
                 self.rig.rest()
                 self._resting = True
             return frame
         return None
+
+    def _until_ended(self, keep_going: Callable[[], bool]) -> Callable[[], bool]:
+        return lambda: self.ended_by is None and keep_going()
+
+    def _settle(self) -> bool:
+        """Let the pictures settle while the ego still stands; gives whether they did within the ticks allowed."""
+        if self._config.settle == 0:
+            return True
+        settling = Settling()
+        camera = self.rig.spec.pair[0].name
+        self.rig.listen()
+        settled = False
+        for _ in range(self._config.settle):
+            frame = self._session.tick()
+            self.settling_ticks += 1
+            try:
+                settled = settling.look(self.rig.collect(frame, self._elapsed_s())[camera].data)
+            except (MissingFrame, ValueError):
+                continue
+            if settled:
+                break
+        self.rig.rest()
+        return settled
+
+    def _elapsed_s(self) -> float:
+        return float(self._session.snapshot.timestamp.elapsed_seconds)
 
     def _wake(self) -> None:
         with self._watch.stage("simulator"):
@@ -167,25 +243,59 @@ class Drive:
 
     def _tick(self) -> int:
         with self._watch.stage("simulator"):
+            restarts = self.driver.restarts
             self.driver.before_tick()
             frame = self._session.tick()
-        self.tick_count += 1
-        return frame
-
-    def _frame(self, simulator_frame: int) -> DriveFrame:
-        collected = self.rig.collect(simulator_frame)
-        snapshot = self._session.snapshot
-        if int(snapshot.frame) != simulator_frame:
-            raise MissingFrame(simulator_frame, f"the snapshot is of frame {snapshot.frame}", ())
-        for sensor in self.rig.spec.sensors:
-            if wrong := sensor.wrong_length(collected[sensor.name].data):
-                raise MissingFrame(simulator_frame, wrong, ())
-        # Never actor.get_transform(): that may be of another tick.
-        ego = snapshot.find(self.ego.id)
+        self.tick_count = frame - self.first_simulator_frame
+        ego = self._session.snapshot.find(self.ego.id)
         if ego is None:
             raise SimulatorError(
                 "the ego vehicle: expected it in the world, received none. Has another client destroyed it?"
             )
+        place = ego.get_transform().location
+        if self.driver.restarts != restarts:
+            self._note_restart("dead end")
+        self._standing.look(self.tick_count, (float(place.x), float(place.y), float(place.z)))
+        if self.tick_count in self._saved_ticks:
+            self._standing.saved()
+        # Of the tick before: what it caused has arrived by now, whatever the order of the client's threads.
+        broken = self._rules.broken(self._standing, self._events.noticed(frame))
+        if broken is not None:
+            self._act_on(broken.reason, broken.action)
+        return frame
+
+    def _act_on(self, reason: str, action: str) -> None:
+        if action == "end":
+            self.ended_by = reason
+            return
+        self._restarts_in_a_row += 1
+        if self._restarts_in_a_row > RESTARTS_BEFORE_GIVING_UP:
+            raise SimulatorError(
+                f"frame {self.tick_count}: expected an ego that drives, received one that was put elsewhere "
+                f"{RESTARTS_BEFORE_GIVING_UP} times in a row, the last time because of: {reason}."
+            )
+        self.driver.begin_anew(self._traffic.another_place(self._session.snapshot))
+        self._note_restart(reason)
+
+    def _note_restart(self, reason: str) -> None:
+        self.restarts += 1
+        self._own_events.append({"kind": "restart", "frame": self.tick_count, "because": reason})
+        self._standing.begin_anew()
+        self._not_before_tick = self.tick_count + 1 + warmup_ticks(self._config)
+
+    def _frame(self, simulator_frame: int) -> DriveFrame:
+        snapshot = self._session.snapshot
+        if int(snapshot.frame) != simulator_frame:
+            raise MissingFrame(simulator_frame, f"the snapshot is of frame {snapshot.frame}", ())
+        collected = self.rig.collect(simulator_frame, self._elapsed_s())
+        for sensor in self.rig.spec.sensors:
+            if wrong := sensor.wrong_length(collected[sensor.name].data):
+                raise MissingFrame(simulator_frame, wrong, ())
+        for sensor in self.rig.spec.pair:
+            if is_blank(collected[sensor.name].data):
+                raise MissingFrame(simulator_frame, f"{sensor.name}: a black picture", ())
+        # Never actor.get_transform(): that may be of another tick.
+        ego = snapshot.find(self.ego.id)
         velocity = self.driver.velocity_mps(ego)
         line = FrameRecord(
             frame=self.tick_count,
@@ -195,6 +305,7 @@ class Drive:
             velocity_mps=(round(velocity[0], DECIMALS), round(velocity[1], DECIMALS), round(velocity[2], DECIMALS)),
             speed_kmh=round(3.6 * sum(component**2 for component in velocity) ** 0.5, DECIMALS),
             weather=self.weather,
+            events=self._take_events(simulator_frame),
             measurements={
                 sensor.name: values
                 for sensor in self.rig.spec.sensors
@@ -203,15 +314,31 @@ class Drive:
         )
         return DriveFrame(line, collected)
 
+    def _take_events(self, simulator_frame: int) -> tuple[dict[str, Any], ...]:
+        happened = [
+            {"kind": event.kind, "frame": event.simulator_frame - self.first_simulator_frame, **dict(event.details)}
+            for event in self._events.take(simulator_frame)
+            if event.simulator_frame > self.first_simulator_frame
+        ]
+        happened += self._own_events
+        self._own_events = []
+        return tuple(sorted(happened, key=lambda event: int(event["frame"])))
+
     def _drop(self, error: MissingFrame) -> None:
         # A lost frame cannot be asked for again: the world has moved on. The next tick takes its place. Two in a row
         # mean that a connection is lost rather than a frame.
-        self.dropped.append(DroppedFrame(self.tick_count, error.reason))
+        self.dropped.append(DroppedRecord(self.tick_count, error.reason, error.names))
         self._drops_in_a_row += 1
-        if self._drops_in_a_row >= DROPS_BEFORE_GIVING_UP:
+        where = f"frame {self.tick_count}: expected data of every sensor, received"
+        if self._drops_in_a_row >= self._config.max_drops_in_a_row:
             raise SimulatorError(
-                f"frame {self.tick_count}: expected data of every sensor, received {self._drops_in_a_row} incomplete "
-                f"ticks in a row: {error.reason}."
+                f"{where} {self._drops_in_a_row} incomplete ticks in a row: {error.reason}."
+            ) from error
+        allowed = self._config.max_drop_share * self._due_count
+        if self._due_count >= FEWEST_DUE_TO_JUDGE and len(self.dropped) > allowed:
+            raise SimulatorError(
+                f"{where} {len(self.dropped)} incomplete ticks of {self._due_count}, more than --max-drop-share "
+                f"{self._config.max_drop_share:g} allows; the last one: {error.reason}."
             ) from error
         if self._drops_in_a_row == DROPS_BEFORE_LISTENING_AGAIN and error.names:
             self.rig.listen_again(error.names)
@@ -225,41 +352,6 @@ class Drive:
         return Autopilot(self.ego, traffic.port)
 
 
-def warmup_ticks(config: RecordConfig) -> int:
-    """Ticks before slot 0; one at least, so that every sensor has delivered once."""
-    return max(1, config.warmup)
-
-
-def tick_of_slot(config: RecordConfig, slot: int) -> int:
-    """The tick of the drive at which a slot is due."""
-    return warmup_ticks(config) + 1 + slot * config.every
-
-
-def slot_of_tick(config: RecordConfig, tick: int) -> int:
-    """The slot that a saved tick filled."""
-    return (tick - warmup_ticks(config) - 1) // config.every
-
-
-def weather_preset(carla: Any, name: str) -> Any:
-    """The weather of that name.
-
-    Raises:
-        ConfigError: the client has none of that name; the nearest is named.
-    """
-    presets = {
-        preset: value
-        for preset, value in vars(carla.WeatherParameters).items()
-        if isinstance(value, carla.WeatherParameters)
-    }
-    if name not in presets:
-        near = nearest(name, presets)
-        raise ConfigError(
-            f"--weather: expected one of {', '.join(sorted(presets))}, received {name!r}."
-            + (f" Nearest: {near}." if near else "")
-        )
-    return presets[name]
-
-
 def pose_of(transform: Any) -> Pose:
     """A `carla.Transform` as it is written down."""
     place, turn = transform.location, transform.rotation
@@ -267,7 +359,3 @@ def pose_of(transform: Any) -> Pose:
         (round(float(place.x), DECIMALS), round(float(place.y), DECIMALS), round(float(place.z), DECIMALS)),
         (round(float(turn.pitch), DECIMALS), round(float(turn.yaw), DECIMALS), round(float(turn.roll), DECIMALS)),
     )
-
-
-def _is_number(weather: Any, name: str) -> bool:
-    return not name.startswith("_") and isinstance(getattr(weather, name), float)

@@ -30,9 +30,12 @@ class Driver(Protocol):
     def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """The ego's velocity in the world, in the tick of this actor snapshot: x, y, z in metres a second."""
 
+    def begin_anew(self, place: Any) -> None:
+        """Put the ego to another place (`carla.Transform`) and drive on from there."""
+
     @property
     def restarts(self) -> int:
-        """How often the drive was broken off and begun again elsewhere."""
+        """How often the driver itself broke the drive off and began again elsewhere."""
 
 
 class Autopilot:
@@ -47,6 +50,12 @@ class Autopilot:
 
     def __init__(self, ego: Any, traffic_port: int) -> None:
         ego.set_autopilot(True, traffic_port)
+        self._ego = ego
+
+    def begin_anew(self, place: Any) -> None:
+        """Put the ego there, at rest; the TrafficManager finds its way from any place."""
+        self._ego.set_transform(place)
+        self._ego.set_target_velocity(type(place.location)())
 
     def before_tick(self) -> None:
         """Nothing: the TrafficManager acts inside the tick."""
@@ -90,7 +99,6 @@ class LaneWalk:
         self._random = random.Random(seed)
         self._time_step_s = time_step_s
         self._waypoint = town_map.get_waypoint(self._starts[0].location)
-        self._ahead: list[Any] = []
         self._speed_mps = 0.0
 
     def step(self) -> Step:
@@ -103,12 +111,15 @@ class LaneWalk:
             reached = self._choose(self._waypoint, left_m)
             if reached is None:
                 restarted = True
-                self._speed_mps = 0.0
-                self._waypoint = self._map.get_waypoint(self._random.choice(self._starts).location)
-                self._ahead.clear()
+                self.begin_anew(self._random.choice(self._starts))
             else:
                 self._waypoint = reached
         return Step(self._waypoint, self._speed_mps, restarted)
+
+    def begin_anew(self, place: Any) -> None:
+        """Go on from another place (`carla.Transform`), from standing."""
+        self._speed_mps = 0.0
+        self._waypoint = self._map.get_waypoint(place.location)
 
     def _choose(self, waypoint: Any, distance_m: float) -> Any | None:
         choices = sorted(waypoint.next(distance_m), key=_place)
@@ -147,6 +158,10 @@ class LaneFollower:
         self._restarts += step.restarted
         self._speed_mps = step.speed_mps
         self._ego.set_transform(step.waypoint.transform)
+
+    def begin_anew(self, place: Any) -> None:
+        """Let the walk go on from there."""
+        self._walk.begin_anew(place)
 
     def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """The walk's own, along the ego's heading: the simulator reports none for a vehicle that is put."""

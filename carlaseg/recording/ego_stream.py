@@ -54,8 +54,9 @@ def stream(config: RecordConfig, out: BinaryIO, stop: threading.Event) -> None:
         _line(out, {"town": session.town, "weather": config.weather, "scheme": None if scheme is None else scheme.name})
         if drive.begin(0, lambda: not stop.is_set()) is None:
             return
-        for slot in count():
-            frame = drive.next_frame(slot, lambda: not stop.is_set())
+        slots = count()
+        while True:
+            frame = drive.next_frame(slots, lambda: not stop.is_set())
             if frame is None:
                 return
             _line(out, {"frame": frame.line.frame, "timestamp_s": frame.line.timestamp_s})

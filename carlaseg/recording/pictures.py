@@ -26,6 +26,13 @@ def bgra(camera_image: Any) -> NDArray[np.uint8]:
     return np.frombuffer(camera_image.raw_data, np.uint8).reshape(height, width, 4)
 
 
+def is_blank(camera_image: Any) -> bool:
+    """Whether a camera's picture is black from edge to edge, as one that was never drawn."""
+    pixels = bgra(camera_image)
+    # A few pixels tell of nearly every picture that it is none of those.
+    return not pixels[::16, ::16, :3].any() and not pixels[:, :, :3].any()
+
+
 def rgb(camera_image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The picture as uint8 [H, W, 3] RGB at (height, width) `size`, averaged over areas when it is drawn larger."""
     image = cv2.cvtColor(bgra(camera_image), cv2.COLOR_BGRA2RGB)

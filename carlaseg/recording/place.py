@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
 from carlaseg.dataset.records import InstrumentRecord, SensorRecord
 from carlaseg.errors import DatasetError
-from carlaseg.recording.drive import slot_of_tick
 from carlaseg.recording.rig import Rig
+from carlaseg.recording.slots import slot_of_tick
 
 FREE_TO_CHANGE = frozenset(
-    {"frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "preview", "json"}
+    {
+        *("frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "preview", "json"),
+        *("max_drops_in_a_row", "max_drop_share"),
+    }
 )
 """Settings that may differ when a recording is gone on with: they do not change what a frame shows."""
 
@@ -42,10 +45,10 @@ class Place:
         """How many frames are still to be saved."""
         return max(0, config.frames - len(self.saved_ticks))
 
-    def missing_slots(self, config: RecordConfig) -> Iterator[int]:
-        """The slots still to be filled, in order, until the recording has all its frames."""
+    def open_slots(self, config: RecordConfig) -> Iterator[int]:
+        """The slots that are still empty, in order, without an end."""
         filled = {slot_of_tick(config, tick) for tick in self.saved_ticks}
-        return islice((slot for slot in count() if slot not in filled), self.frames_missing(config))
+        return (slot for slot in count() if slot not in filled)
 
 
 def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
@@ -67,7 +70,13 @@ def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
         )
     earlier = read_metadata(folder)
     facts = {**to_json(config), "town": town, "server_version": server_version}
-    recorded = {**earlier.configuration, "town": earlier.town, "server_version": earlier.server_version}
+    # Settings that came after that recording had their default in it.
+    recorded = {
+        **to_json(RecordConfig()),
+        **earlier.configuration,
+        "town": earlier.town,
+        "server_version": earlier.server_version,
+    }
     for key in sorted(facts.keys() - FREE_TO_CHANGE):
         if facts[key] != recorded.get(key):
             raise DatasetError(

@@ -28,6 +28,7 @@ from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
 from carlaseg.recording.estimate import bytes_text, estimate
+from carlaseg.recording.ledger import Ledger
 from carlaseg.recording.place import Place, find_place, refuse_another_rig
 from carlaseg.recording.preview import Preview
 from carlaseg.recording.rig import RigSpec, front_pair
@@ -54,6 +55,7 @@ class RecordResult:
         frames_per_s: saved in that time.
         stage_s: seconds by stage: "simulator", "wait" and "held back" follow one another on the main thread, "convert",
             "encode" and "disk" are the background threads' own.
+        ended_by: the rule that ended the drive before it had all its frames; None when it has them.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class RecordResult:
     elapsed_s: float
     frames_per_s: float
     stage_s: Mapping[str, float]
+    ended_by: str | None = None
 
 
 def record_command(config: RecordConfig) -> int:
@@ -83,6 +86,8 @@ def record_command(config: RecordConfig) -> int:
         f"{outcome.frames} complete frames in {duration(outcome.elapsed_s)}, {outcome.frames_per_s:.1f} frames/s, "
         f"{size}; {outcome.dropped} dropped",
     )
+    if outcome.ended_by is not None:
+        say("note", f"the drive was ended by its rule about: {outcome.ended_by}; {config.frames} frames were asked for")
     say("look", f"{outcome.folder / CONTACT_SHEET_FILE}      do the colours sit on the objects?")
     say("next", f"carlaseg train --dataset {shlex.quote(str(config.output))}")
     result(str(outcome.folder))
@@ -109,10 +114,18 @@ def record(config: RecordConfig) -> RecordResult:
         if not missing:
             return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
-        drive = Drive(session, config, rig, watch, rest_between=config.simulator == "embedded")
+        drive = Drive(
+            session, config, rig, watch, rest_between=config.simulator == "embedded", saved_ticks=place.saved_ticks
+        )
         refuse_another_rig(place, drive.rig)
         _say_header(config, session, drive, label_scheme, place)
-        seen = drive.begin(next(place.missing_slots(config)), lambda: not stop.requested)
+        seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
+        if seen is None and drive.ended_by is not None:
+            raise SimulatorError(
+                f"the drive: expected a first frame, received its end in tick {drive.tick_count} ({drive.ended_by}). "
+                "Nothing was written.",
+                (("another drive", f"carlaseg record --seed {config.seed + 1} ..."),),
+            )
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
         tick_s = sum(watch.seconds.values()) / drive.tick_count
@@ -143,7 +156,7 @@ def record(config: RecordConfig) -> RecordResult:
     counts |= {"frames": writer.frames_written}
     if writer.frames_written:
         _finish_folder(folder, metadata, counts, config)
-    if ending is not None or writer.frames_written < config.frames:
+    if ending is not None or (writer.frames_written < config.frames and drive.ended_by is None):
         raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
     return RecordResult(
         folder=folder,
@@ -153,6 +166,7 @@ def record(config: RecordConfig) -> RecordResult:
         elapsed_s=elapsed_s,
         frames_per_s=(writer.frames_written - len(place.saved_ticks)) / elapsed_s,
         stage_s=watch.seconds,
+        ended_by=drive.ended_by,
     )
 
 
@@ -180,6 +194,7 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
             timeout_s=config.timeout,
             town=config.town,
             allow_version_mismatch=config.allow_version_mismatch,
+            fresh_world=config.reload,
         )
         return stack.enter_context(session)
     simulator = stack.enter_context(EmbeddedSimulator(config.town, config.seed))
@@ -232,6 +247,8 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
     elif session.found_synchronous:
         say("note", "the server was in synchronous mode already: is another client ticking it?")
+    if not drive.settled:
+        say("note", f"the pictures had not settled after {config.settle} ticks; the drive begins all the same")
     say("out", str(place.folder))
     if place.exists:
         count = len(place.saved_ticks)
@@ -274,6 +291,7 @@ def _record_frames(
     stop: StopRequest,
 ) -> None:
     rig = drive.rig.spec
+    ledger = Ledger(writer)
 
     def write(frame: DriveFrame) -> None:
         with watch.stage("convert"):
@@ -285,8 +303,12 @@ def _record_frames(
         Progress("record", config.frames, "frames", start=len(place.saved_ticks)) as progress,
         BackgroundWriter(write, config.writers, config.queue) as background,
     ):
-        for slot in place.missing_slots(config):
-            frame = drive.next_frame(slot, lambda: not stop.requested)
+        slots = place.open_slots(config)
+        for _ in range(place.frames_missing(config)):
+            try:
+                frame = drive.next_frame(slots, lambda: not stop.requested)
+            finally:
+                ledger.enter(drive.dropped)
             if frame is None:
                 break
             with watch.stage("held back"):
@@ -323,7 +345,9 @@ def _counts(drive: Drive) -> dict[str, int]:
         "ticks": drive.tick_count,
         "vehicles": drive.vehicles,
         "walkers": drive.walkers,
-        "restarts": drive.driver.restarts,
+        "standing": drive.standing,
+        "settling_ticks": drive.settling_ticks,
+        "restarts": drive.restarts,
         "first_simulator_frame": drive.first_simulator_frame,
     }
 

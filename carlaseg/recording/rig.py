@@ -193,13 +193,13 @@ class Rig:
         for sensor in self.sensors:
             sensor.actor.stop()
 
-    def collect(self, frame: int) -> dict[str, SensorFrame]:
-        """Every sensor's data of exactly this frame, by sensor name.
+    def collect(self, frame: int, timestamp_s: float) -> dict[str, SensorFrame]:
+        """Every sensor's data of exactly this frame and simulation time, by sensor name.
 
         Raises:
             MissingFrame: a sensor did not deliver it in time.
         """
-        return self._barrier.collect(frame)
+        return self._barrier.collect(frame, timestamp_s)
 
     def listen_again(self, names: Sequence[str]) -> None:
         """Open the streams of these sensors anew: the cure where a connection, rather than a frame, was lost."""

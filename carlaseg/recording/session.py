@@ -32,6 +32,9 @@ LOAD_TOWN_TIMEOUT_S = 120.0
 CLEAN_UP_TIMEOUT_S = 2.0
 """With a server that went silent each clean-up call waits so long at most."""
 
+DESTROY_ROUNDS = 4
+"""How often what was spawned is destroyed, at most, until the server says that it is gone."""
+
 MAX_SUBSTEPS = 16
 """The server's limit of physics substeps a step. Source: CARLA documentation, "Physics substepping"."""
 
@@ -124,7 +127,14 @@ class Session:
             self._load_town()
             self._apply_settings()
             if self._fresh_world:
-                self.world = self.client.reload_world(False)
+                if self.found_synchronous:
+                    # Orphans tell whose freeze this is, and the reload takes them away.
+                    self.tick()
+                    self._sweep_orphans()
+                self.world = self._reloaded_world()
+                # Some servers put their default settings in force with each load, whatever they were told.
+                if not self.world.get_settings().synchronous_mode:
+                    self._apply_settings()
             # A fresh client knows no actors before a tick; in synchronous mode nobody but us asks for one.
             self.tick()
             self._sweep_orphans()
@@ -192,6 +202,13 @@ class Session:
         finally:
             self.client.set_timeout(self.timeout_s)
 
+    def _reloaded_world(self) -> Any:
+        self.client.set_timeout(max(self.timeout_s, LOAD_TOWN_TIMEOUT_S))
+        try:
+            return self.client.reload_world(False)
+        finally:
+            self.client.set_timeout(self.timeout_s)
+
     def _apply_settings(self) -> None:
         settings = self.world.get_settings()
         settings.synchronous_mode = True
@@ -225,7 +242,7 @@ class Session:
             # Children first: a camera outlives its car otherwise.
             orphans.sort(key=lambda actor: (not str(actor.type_id).startswith(("sensor", "controller")), actor.id))
             self.client.apply_batch_sync([destroy(actor.id) for actor in orphans], False)
-            self.swept_orphans = len(orphans)
+            self.swept_orphans += len(orphans)
             if self._found_settings is not None and self.found_synchronous:
                 # Not how anybody wanted it: the killed recording had left the server waiting for its ticks.
                 self._found_settings.synchronous_mode = False
@@ -236,8 +253,8 @@ class Session:
     def tick(self) -> int:
         """Advance the world by one step and take its snapshot into `snapshot`.
 
-        A tick that is not answered in time is asked for once more; the frame that may still come of the first one is
-        nobody's, and sensors drop it as stale.
+        A tick that is refused, or not answered in time, is asked for once more; the frame that may still come of the
+        first one is nobody's, and sensors drop it as stale.
 
         Returns:
             The simulator's frame number; sensor data belongs to this tick when it carries the same number.
@@ -251,7 +268,7 @@ class Session:
                 self.snapshot = self.world.get_snapshot()
                 return frame
             except RuntimeError as error:
-                if attempt == 2 or "time-out" not in str(error) or not self._port_is_open():
+                if attempt == 2 or not self._port_is_open():
                     raise self._no_answer("a tick", error) from error
         raise AssertionError("unreachable")
 
@@ -326,8 +343,16 @@ class Session:
 
     def _destroy_actors(self) -> None:
         destroy = self.carla.command.DestroyActor
-        # Last come first gone: sensors and controllers were attached to what came before them.
-        self.client.apply_batch_sync([destroy(actor_id) for actor_id in reversed(self._actor_ids)], False)
+        # Last come first gone: sensors and controllers were attached to what came before them. Once more than needed,
+        # because a server may say that it did and not have done it: of an actor that is gone it says so.
+        left = list(reversed(self._actor_ids))
+        for _ in range(DESTROY_ROUNDS):
+            responses = self.client.apply_batch_sync([destroy(actor_id) for actor_id in left], False)
+            left = [actor_id for actor_id, response in zip(left, responses, strict=True) if not response.error]
+            if not left:
+                break
+        else:
+            self.left_behind.append(f"{len(left)} actors live on although the server says it destroyed them")
         self._actor_ids.clear()
         self._sensors.clear()
 

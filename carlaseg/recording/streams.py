@@ -16,6 +16,9 @@ from typing import Any
 KEPT_FRAMES = 4
 """Data a sensor may be ahead; the oldest goes when nobody takes it, so that ticks that are not saved cost no memory."""
 
+SAME_TIME_S = 1e-4
+"""No time step is as short as that."""
+
 SHORTEST_WAIT_S = 2.0
 PATIENCE = 10.0
 """A frame is given up after so many times the longest wait seen, within [SHORTEST_WAIT_S, the timeout]."""
@@ -68,17 +71,18 @@ class SensorStream:
             self._kept.append(data)
             self._arrived.notify_all()
 
-    def take(self, frame: int, deadline_s: float) -> SensorFrame | None:
+    def take(self, frame: int, deadline_s: float, timestamp_s: float | None = None) -> SensorFrame | None:
         """The data of exactly this frame, or None when it does not come before `deadline_s` (monotonic clock).
 
-        Data of earlier frames is let go. Data of later ones is kept: a late tick of the server may have sent it.
+        Data of earlier frames is let go. Data of later ones is kept: a late tick of the server may have sent it. Data
+        that carries the frame's number but another time than `timestamp_s` is of another frame, and let go as well.
         """
         with self._arrived:
             while True:
                 while self._kept and self._kept[0].frame < frame:
                     self._kept.popleft()
                 for data in self._kept:
-                    if data.frame == frame:
+                    if data.frame == frame and _same_time(data, timestamp_s):
                         self._kept.remove(data)
                         return SensorFrame(self.name, frame, float(data.timestamp), data)
                 left_s = deadline_s - time.monotonic()
@@ -115,8 +119,12 @@ class FrameBarrier:
             return self._timeout_s
         return min(self._timeout_s, max(SHORTEST_WAIT_S, PATIENCE * self._longest_wait_s))
 
-    def collect(self, frame: int) -> dict[str, SensorFrame]:
+    def collect(self, frame: int, timestamp_s: float | None = None) -> dict[str, SensorFrame]:
         """Data of exactly this frame from every sensor, by name.
+
+        Args:
+            frame: the simulator's frame number.
+            timestamp_s: simulation time of that frame; data of another time is not taken for it.
 
         Raises:
             MissingFrame: a sensor did not deliver it in time.
@@ -128,7 +136,7 @@ class FrameBarrier:
         for stream in self._streams:
             # Once one is missing the others get no further wait: the frame is lost already.
             deadline_s = began_s + patience_s if not missing else 0.0
-            sensor_frame = stream.take(frame, deadline_s)
+            sensor_frame = stream.take(frame, deadline_s, timestamp_s)
             if sensor_frame is None:
                 missing.append(stream)
             else:
@@ -140,3 +148,7 @@ class FrameBarrier:
             raise MissingFrame(frame, f"nothing from {', '.join(names)} within {patience_s:.1f} s{instead}", names)
         self._longest_wait_s = max(self._longest_wait_s or 0.0, time.monotonic() - began_s)
         return collected
+
+
+def _same_time(data: Any, timestamp_s: float | None) -> bool:
+    return timestamp_s is None or abs(float(data.timestamp) - timestamp_s) < SAME_TIME_S

@@ -88,7 +88,7 @@ def record_in_child(config: RecordConfig) -> int:
         folder = Path(note.read_text(encoding="utf-8")) if note.exists() else None
     raise SimulatorError(
         f"{config.host}:{config.port}: expected the server to answer, received its end in the middle of a call, at "
-        f"which the carla client ends its process ({signal.Signals(-code).name}). {_close(folder)}."
+        f"which the carla client ends its process ({signal.Signals(-code).name}): the server is gone. {_close(folder)}."
     )
 
 

@@ -23,6 +23,8 @@ RUNNERS_SHARE = 0.1
 RUNNING_MPS = 2.8
 CROSSING_SHARE = 0.2
 """Share of pedestrians that may walk on the road when they cross."""
+CLEAR_M = 8.0
+"""A bus is 10 m long, its place in the middle of it."""
 EGO_CHOICES = ("vehicle.tesla.model3", "vehicle.lincoln.mkz_2020", "vehicle.audi.tt")
 """Cars of about the same height; the first one the server has becomes the ego."""
 
@@ -50,6 +52,7 @@ class Traffic:
             raise SimulatorError(f"{session.town}: expected places where a vehicle can stand, received none.")
         self._random.shuffle(self._places)
         self._free = list(self._places)
+        self._next_place = 0
         self._manager = self._open_manager(port)
         self.port = int(self._manager.get_port())
         self._manager.set_synchronous_mode(True)
@@ -81,6 +84,17 @@ class Traffic:
             except RuntimeError as error:
                 refusal = str(error)
         raise SimulatorError(f"{self._session.town}: expected a free place for the ego, received {refusal}.")
+
+    def another_place(self, snapshot: Any) -> Any:
+        """A place for the ego to begin anew, the next of this seed's that no vehicle of ours stands on now."""
+        found = (snapshot.find(actor_id) for actor_id in self._vehicle_ids)
+        others = [actor.get_transform().location for actor in found if actor is not None]
+        for _ in self._places:
+            self._next_place = (self._next_place + 1) % len(self._places)
+            place = self._places[self._next_place]
+            if all(place.location.distance_2d(other) > CLEAR_M for other in others):
+                break
+        return place
 
     def spawn_vehicles(self, count: int) -> int:
         """Spawn up to so many vehicles on autopilot; gives how many the town had room for."""

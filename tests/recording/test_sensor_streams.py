@@ -86,3 +86,14 @@ def test_patience_follows_the_longest_wait_seen_within_its_bounds() -> None:
     barrier.collect(2)
     late.join()
     assert 2.9 < barrier.patience_s < 10.0
+
+
+def test_data_under_a_wrong_number_is_known_by_its_time() -> None:
+    stream = SensorStream("rgb")
+    stream.receive(Picture(8, timestamp=0.35))  # of frame 7, says that it is 8
+    stream.receive(Picture(8, timestamp=0.40))
+    taken = stream.take(8, time.monotonic(), 0.40)
+    assert taken is not None
+    assert taken.timestamp_s == 0.40
+    stream.receive(Picture(9, timestamp=0.50))
+    assert stream.take(9, time.monotonic(), 0.45) is None
