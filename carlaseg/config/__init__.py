@@ -6,8 +6,8 @@ winning. The effective configuration is written into every recording, run and ou
 """
 
 from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig, ViewConfig
-from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.evaluation import EvaluateConfig
+from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.recording import RecordConfig, SimulateConfig

@@ -84,7 +84,9 @@ class InferConfig:
         if not self.input:
             raise ConfigError("--input: expected a folder, an image or a video, received nothing.")
         if self.uncertainty == 1:
-            raise ConfigError("--uncertainty: expected 0 or at least 2 passes, received 1: one pass varies from nothing.")
+            raise ConfigError(
+                "--uncertainty: expected 0 or at least 2 passes, received 1: one pass varies from nothing."
+            )
         if self.uncertainty and (self.tta != "none" or self.tiles is not None):
             raise ConfigError(
                 "--uncertainty: expected neither --tta nor --tiles beside it, received one: its maps are of whole "
