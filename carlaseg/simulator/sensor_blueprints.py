@@ -91,6 +91,7 @@ _CAMERAS: tuple[tuple[str, CameraKind, SensorType], ...] = (
     ("normals", "depth", SensorType.NORMALS_CAMERA),
     ("optical_flow", "depth", SensorType.OPTICAL_FLOW_CAMERA),
     ("dvs", "rgb", SensorType.EVENT_CAMERA),
+    ("cosmos_visualization", "instance", SensorType.COSMOS_CAMERA),
 )
 _EVENTS: tuple[tuple[str, AttributeType, str], ...] = (
     ("positive_threshold", AttributeType.FLOAT, "0.3"),

@@ -172,6 +172,7 @@ class World:
             # Half sizes in centimetres, as Unreal counts.
             x, y, z = (blueprints.number_of(trigger.attributes, f"extent_{axis}", 500.0) / 100.0 for axis in "xyz")
             trigger.extent = (x, y, z)
+            self._had_triggers = True
             return trigger
         if blueprint.body is None:
             return Actor(**common)  # type: ignore[arg-type]
@@ -245,9 +246,10 @@ class World:
         self.traffic_lights.govern(vehicles)
 
     def _apply_friction_triggers(self) -> None:
-        triggers = list(self.of_kind(FrictionTrigger))
-        if not triggers and not self._had_triggers:
+        """Tell vehicles the friction of the trigger they are in; costs nothing where there never was a trigger."""
+        if not self._had_triggers:
             return
+        triggers = list(self.of_kind(FrictionTrigger))
         self._had_triggers = bool(triggers)
         for vehicle in self.of_kind(Vehicle):
             around = [trigger.friction for trigger in triggers if trigger.holds(vehicle)]

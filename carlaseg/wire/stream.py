@@ -62,6 +62,7 @@ class SensorType(IntEnum):
     RGB_CAMERA = 13
     SEMANTIC_CAMERA = 14
     INSTANCE_CAMERA = 15
+    COSMOS_CAMERA = 16
     WORLD_OBSERVER = 17
 
 

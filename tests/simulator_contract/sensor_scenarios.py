@@ -146,22 +146,22 @@ def computed_cameras(client):
     with synchronous(world):
         ego, _ = pair_of_cars(world, 40.0)
         place = carla.Transform(carla.Location(x=2.6, z=1.2))
-        kinds = ("normals", "optical_flow", "depth", "semantic_segmentation", "dvs")
+        kinds = ("normals", "optical_flow", "depth", "semantic_segmentation", "cosmos_visualization", "dvs")
         sensors = [listen(world, f"sensor.camera.{kind}", ego, place, **size) for kind in kinds]
         forward = ego.get_transform().get_forward_vector()
         speeds = []
         for _ in range(6):
             ego.set_target_velocity(carla.Vector3D(forward.x * 8.0, forward.y * 8.0, 0.0))
             world.tick()
-            got = [received.get(timeout=WAIT_S) for _, received in sensors[:4]]
+            got = [received.get(timeout=WAIT_S) for _, received in sensors[:5]]
             speeds.append(ego.get_velocity().length())
         events = []
         while True:
             try:
-                events.append(sensors[4][1].get(timeout=0.5))
+                events.append(sensors[5][1].get(timeout=0.5))
             except queue.Empty:
                 break
-        normal, flow, depth, tags = got
+        normal, flow, depth, tags, cosmos = got
         shape = (120, 160)
         normal = np.frombuffer(normal.raw_data, np.uint8).reshape(*shape, 4)
         flow = np.frombuffer(flow.raw_data, np.float32).reshape(*shape, 2)
@@ -180,6 +180,7 @@ def computed_cameras(client):
             "sky": np.median(normal[tag == 11][:, :3], axis=0).tolist() if (tag == 11).any() else None,
             "flow_error": float(np.median(np.abs(flow[road] - expected))),
             "flow_size": float(np.median(np.linalg.norm(expected, axis=1))),
+            "cosmos": [cosmos.width, cosmos.height, len(cosmos.raw_data)],
             "events": [len(events), len(events[-1]) if events else 0],
             "polarities": sorted({bool(e.pol) for e in events[-1]}) if events else [],
         }

@@ -59,5 +59,6 @@ def test_normals_point_up_on_the_road_and_flow_is_the_motion_of_its_pixels(play)
     assert green == pytest.approx(128, abs=6)
     assert red == pytest.approx(128, abs=6)
     assert seen["flow_error"] < 0.1 * seen["flow_size"]
+    assert seen["cosmos"] == [160, 120, 160 * 120 * 4]
     assert seen["events"][0] >= 3
     assert seen["polarities"] == [False, True]

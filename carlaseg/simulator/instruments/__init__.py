@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from carlaseg.simulator.actors import Sensor
-from carlaseg.simulator.instruments.cameras import EventCamera, FlowCamera, NormalsCamera, PlainCamera
+from carlaseg.simulator.instruments.cameras import CosmosCamera, EventCamera, FlowCamera, NormalsCamera, PlainCamera
 from carlaseg.simulator.instruments.contact import Collisions, Obstacles
 from carlaseg.simulator.instruments.instrument import Instrument, Surroundings
 from carlaseg.simulator.instruments.lidar import Lidar, SemanticLidar
@@ -33,6 +33,7 @@ _KINDS: Mapping[SensorType, Callable[[Sensor, Surroundings], Instrument]] = {
     SensorType.NORMALS_CAMERA: NormalsCamera,
     SensorType.OPTICAL_FLOW_CAMERA: FlowCamera,
     SensorType.EVENT_CAMERA: EventCamera,
+    SensorType.COSMOS_CAMERA: CosmosCamera,
     SensorType.LIDAR: Lidar,
     SensorType.SEMANTIC_LIDAR: SemanticLidar,
     SensorType.RADAR: Radar,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.labels import SCHEMES
 from carlaseg.simulator.actors import Sensor, Visible
 from carlaseg.simulator.blueprints import TAG_RIDER, is_true
 from carlaseg.simulator.instruments import geometry
@@ -62,6 +63,26 @@ class NormalsCamera(Camera):
         world = geometry.in_world(found, self.sensor.pose)
         image = np.full((*self.size, 4), 255, np.uint8)
         image[..., :3] = np.clip(np.rint((world[..., ::-1] + 1.0) * 127.5), 0, 255)
+        yield image_parts(image, self.fov_deg)
+
+
+class CosmosCamera(Camera):
+    """What is where for a generative model: labels in CityScapes colours, black where one thing ends.
+
+    CARLA draws this camera's picture with a material of its own and does not document it.
+    """
+
+    kinds = ("instance",)
+
+    def messages(self, pictures: Sequence[ByteArray]) -> Iterator[tuple[Buffer, ...]]:
+        """Return the picture."""
+        tags, shown = pictures[0][..., 2], geometry.identity(pictures[0])
+        image = np.full((*self.size, 4), 255, np.uint8)
+        image[..., :3] = SCHEMES["carla-0.9.14"].colorize(tags)[..., ::-1]
+        edge = np.zeros(self.size, bool)
+        edge[:, 1:] |= shown[:, 1:] != shown[:, :-1]
+        edge[1:] |= shown[1:] != shown[:-1]
+        image[edge, :3] = 0
         yield image_parts(image, self.fov_deg)
 
 
