@@ -2,10 +2,10 @@
 
     python benchmarks/parity.py [--quick] [--networks NAME ...] [--formats NAME ...] [--precisions NAME ...] [--steps N]
 
-Each network does a few steps on drawn scenes and is exported by `carlaseg export`, whose report fills the row. The floor
-is left open, so that what would be refused shows. After so few steps classes lie close together and a small error of a
-logit turns more pixels than in a trained network: the shares here are on the low side. --quick: the smallest member of
-each family, ONNX alone, nothing written.
+Each network does a few steps on drawn scenes and is exported by `carlaseg export`, whose report fills the row. The
+floor is left open, so that what would be refused shows. After so few steps classes lie close together and a small
+error turns more pixels than in a trained network: the shares here are on the low side. --quick: the smallest member
+of each family, ONNX alone, nothing written.
 """
 
 from __future__ import annotations
