@@ -61,6 +61,7 @@ COMMANDS: dict[str, Command] = {
     "stats": Command(configs.StatsConfig, "carlaseg.dataset.commands", "stats_command", ("folder",)),
     "convert": Command(configs.ConvertConfig, "carlaseg.dataset.convert", "convert_command", ("input",)),
     "view": Command(configs.ViewConfig, "carlaseg.dataset.view", "view_command", ("input",)),
+    "runs": Command(configs.RunsConfig, "carlaseg.training.runs", "runs_command"),
     "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
     "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),
     "doctor": Command(configs.DoctorConfig, "carlaseg.doctor", "doctor_command"),

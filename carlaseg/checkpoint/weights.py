@@ -12,7 +12,7 @@ from carlaseg.checkpoint.run import FORMAT, RunFolder, Which, whole_file
 from carlaseg.errors import CheckpointError, ConfigError
 
 
-def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None) -> None:
+def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None, half: bool = False) -> None:
     """Write a network's weights; with `state`, also all that an exact continuation needs.
 
     Args:
@@ -20,6 +20,7 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None)
         model: Keras model.
         state: plain values of the training's own (epoch, step, best score); with it go the optimiser's variables and
             the random state of every dropout.
+        half: write weights as float16, for sharing; numbers too large for it stay float32. `load_weights` reads both.
     """
     import h5py
     import numpy as np
@@ -35,6 +36,8 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None)
         for group, variables in groups.items():
             for name, variable in variables.items():
                 value = np.atleast_1d(_array(variable))
+                if half and group == "weights" and np.abs(value).max(initial=0) < np.finfo(np.float16).max:
+                    value = value.astype(np.float16)
                 file.create_dataset(f"{group}/{name}", data=value, fletcher32=True, track_times=False)
 
 

@@ -11,6 +11,7 @@ from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.recording import RecordConfig, SimulateConfig
+from carlaseg.config.runs import RunsConfig
 from carlaseg.config.training import ModelsConfig, TrainConfig
 from carlaseg.config.values import Size, check_range, from_mapping, load, nearest, to_json
 
@@ -24,6 +25,7 @@ __all__ = [
     "ModelsConfig",
     "RecordConfig",
     "ReportConfig",
+    "RunsConfig",
     "SimulateConfig",
     "Size",
     "StatsConfig",

@@ -28,6 +28,7 @@ from carlaseg.training.device import prepare_backend
 from carlaseg.training.loop import State, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
 from carlaseg.training.resume import continued
+from carlaseg.training.runs import comparison, table
 from carlaseg.training.tensorboard import EventFile
 
 FRAMES_SHOWN = 8
@@ -385,6 +386,10 @@ def _say_end(run: RunFolder, ready: Prepared, state: State, scores: Scores, seco
         f"mIoU {scores.mean_iou:.3f} over {scores.present} classes   accuracy {scores.pixel_accuracy:.3f}   "
         f"on {len(ready.selection.validation)} validation frames   weakest: {weakest}",
     )
+    lines = {line.run: line for line in table(run.path.parent)}
+    said = comparison(lines[run.name]) if run.name in lines else None
+    if said is not None:
+        talk("compare", said)
     if ready.device.warning:
         talk("warning", ready.device.warning)
     talk("wrote", f"{run.path.resolve()}   start with README.md, curves.png, predictions/")
