@@ -52,6 +52,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command(configs.DemoConfig, "carlaseg.demo", "demo_command"),
     "record": Command(configs.RecordConfig, "carlaseg.recording.recorder", "record_command"),
+    "plan": Command(configs.PlanConfig, "carlaseg.recording.plan_cost", "plan_command", ("plan",)),
     "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command"),
     "infer": Command(configs.InferConfig, "carlaseg.inference.infer", "infer_command", ("run",)),
     "export": Command(configs.ExportConfig, "carlaseg.inference.exporting", "export_command", ("run",)),
@@ -140,7 +141,10 @@ def parse(verb: str, command: Command, words: Sequence[str]) -> Any:
     """
     words = _name_positionals(command, list(words))
     words, config_path = _take_config(words)
-    default = configs.load(command.config, config_path) if config_path else command.config()
+    if config_path and command.config is configs.RecordConfig and configs.is_plan(config_path):
+        default = configs.RecordConfig(plan=config_path)
+    else:
+        default = configs.load(command.config, config_path) if config_path else command.config()
     _check_flags(verb, command, words)
     return _parse_with_tyro(verb, command, words, default)
 

@@ -10,6 +10,7 @@ from carlaseg.config.evaluation import EvaluateConfig
 from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
+from carlaseg.config.plans import PlanConfig, is_plan
 from carlaseg.config.recording import RecordConfig, SimulateConfig
 from carlaseg.config.runs import RunsConfig
 from carlaseg.config.training import ModelsConfig, TrainConfig
@@ -23,6 +24,7 @@ __all__ = [
     "ExportConfig",
     "InferConfig",
     "ModelsConfig",
+    "PlanConfig",
     "RecordConfig",
     "ReportConfig",
     "RunsConfig",
@@ -34,6 +36,7 @@ __all__ = [
     "ViewConfig",
     "check_range",
     "from_mapping",
+    "is_plan",
     "load",
     "nearest",
     "to_json",

@@ -14,6 +14,8 @@ from carlaseg.errors import ConfigError
 class RecordConfig:
     """Record RGB and semantic segmentation from a CARLA server in synchronous mode."""
 
+    plan: Path | None = None
+    """TOML file of a plan of many recordings: what is missing of it is recorded (docs/recording.md, "Plans")."""
     frames: int = 200
     """Frames to save."""
     every: int = 5
@@ -45,6 +47,8 @@ class RecordConfig:
     """Pedestrians."""
     weather: str = "ClearNoon"
     """A preset's name as in carla.WeatherParameters, for example ClearNoon, HardRainSunset."""
+    sun_altitude: float | None = None
+    """Degrees of the sun above the horizon, in place of the weather preset's; below 0 it is night."""
     town: str | None = None
     """Town to load; the server's current one (or the embedded simulator's default) when not given."""
     simulator: Literal["server", "embedded"] = "server"
@@ -105,6 +109,8 @@ class RecordConfig:
                         f"--rig {self.rig}: expected the cameras as the rig has them, received "
                         f"--{name.replace('_', '-')} as well. Copy the rig's TOML file and change it there."
                     )
+        if self.sun_altitude is not None:
+            check_range("--sun-altitude", self.sun_altitude, -90, 90)
         check_range("--frames", self.frames, 1)
         check_range("--every", self.every, 1)
         check_range("--fps", self.fps, 1, 1000)

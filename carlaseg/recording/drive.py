@@ -108,6 +108,8 @@ class Drive:
         self._own_events: list[dict[str, Any]] = []
         self._resting = False
         weather = weather_preset(session.carla, config.weather)
+        if config.sun_altitude is not None:
+            weather.sun_altitude_angle = config.sun_altitude
         session.world.set_weather(weather)
         self.weather = weather_numbers(weather)
         self._traffic = Traffic(session, config.seed, config.traffic_port)

@@ -20,7 +20,20 @@ from carlaseg.recording.slots import slot_of_tick
 
 FREE_TO_CHANGE = frozenset(
     {
-        *("frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "preview", "json"),
+        *(
+            "frames",
+            "output",
+            "name",
+            "host",
+            "port",
+            "traffic_port",
+            "timeout",
+            "writers",
+            "queue",
+            "preview",
+            "json",
+            "plan",
+        ),
         *("max_drops_in_a_row", "max_drop_share"),
     }
 )

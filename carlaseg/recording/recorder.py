@@ -30,6 +30,7 @@ from carlaseg.recording.embedded import EmbeddedSimulator
 from carlaseg.recording.estimate import bytes_text, estimate
 from carlaseg.recording.ledger import Ledger
 from carlaseg.recording.place import Place, find_place, refuse_another_rig
+from carlaseg.recording.plan_run import run_plan
 from carlaseg.recording.preview import Preview
 from carlaseg.recording.rig import RigSpec, front_pair
 from carlaseg.recording.rig_file import load_rig
@@ -69,7 +70,10 @@ class RecordResult:
 
 
 def record_command(config: RecordConfig) -> int:
-    """Record, and print where it lies and what to type next."""
+    """Record a drive, or what is missing of a plan, and print where it lies and what to type next."""
+    if config.plan is not None:
+        import_carla()
+        return run_plan(config)
     if not is_child() and os.name == "posix" and threading.current_thread() is threading.main_thread():
         # One sentence here rather than from a child that starts for nothing.
         import_carla()
@@ -349,6 +353,7 @@ def _counts(drive: Drive) -> dict[str, int]:
         "settling_ticks": drive.settling_ticks,
         "restarts": drive.restarts,
         "first_simulator_frame": drive.first_simulator_frame,
+        **({"ended_by_rule": 1} if drive.ended_by is not None else {}),
     }
 
 

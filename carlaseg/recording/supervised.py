@@ -49,8 +49,12 @@ def stop_with_parent() -> None:
     threading.Thread(target=watch, name="carlaseg-parent", daemon=True).start()
 
 
-def record_in_child(config: RecordConfig) -> int:
+def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
     """Run the same command in a child; gives its exit code.
+
+    Args:
+        config: of the recording.
+        quiet: keep the child's result off standard output.
 
     Raises:
         SimulatorError: the client library ended the child; the recording has been closed.
@@ -67,6 +71,7 @@ def record_in_child(config: RecordConfig) -> int:
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL if quiet else None,
             env=os.environ | {NOTE_VARIABLE: str(note), "PYTHONPATH": python_path},
             start_new_session=True,
         )
@@ -86,9 +91,11 @@ def record_in_child(config: RecordConfig) -> int:
         if code >= 0:
             return code
         folder = Path(note.read_text(encoding="utf-8")) if note.exists() else None
+    by = signal.Signals(-code)
+    what = "somebody has killed it" if by in (signal.SIGKILL, signal.SIGTERM) else "the server is gone"
     raise SimulatorError(
         f"{config.host}:{config.port}: expected the server to answer, received its end in the middle of a call, at "
-        f"which the carla client ends its process ({signal.Signals(-code).name}): the server is gone. {_close(folder)}."
+        f"which the carla client ends its process ({by.name}): {what}. {_close(folder)}."
     )
 
 

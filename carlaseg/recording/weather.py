@@ -27,7 +27,9 @@ def weather_preset(carla: Any, name: str) -> Any:
             f"--weather: expected one of {', '.join(sorted(presets))}, received {name!r}."
             + (f" Nearest: {near}." if near else "")
         )
-    return presets[name]
+    preset = presets[name]
+    # A copy: the presets are the client's own, and whoever changes one changes it for all.
+    return carla.WeatherParameters(**{number: getattr(preset, number) for number in weather_numbers(preset)})
 
 
 def weather_numbers(weather: Any) -> dict[str, float]:

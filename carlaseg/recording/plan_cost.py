@@ -1,0 +1,168 @@
+"""`carlaseg plan`: frames, gigabytes, hours, and what will not fit, before anything runs; from a short probe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from carlaseg.config import PlanConfig, RecordConfig, nearest, to_json
+from carlaseg.console import duration, result, say
+from carlaseg.errors import ConfigError, DatasetError, SimulatorError
+from carlaseg.recording.estimate import LARGEST_SHARE_OF_FREE_DISK, bytes_text
+from carlaseg.recording.plan import Plan, PlannedDrive, load_plan
+
+PROBE_TIMEOUT_S = 900.0
+# In a process of its own, which the client library may end as it likes.
+ASK = """
+import json, sys, carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(float(sys.argv[3]))
+towns = sorted({str(name).rsplit("/", 1)[-1] for name in client.get_available_maps()})
+weathers = sorted(n for n, v in vars(carla.WeatherParameters).items() if isinstance(v, carla.WeatherParameters))
+print(json.dumps({"towns": towns, "weathers": weathers}))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanCost:
+    """What a plan comes to.
+
+    Attributes:
+        drives: recordings of it.
+        drives_left: of them not done.
+        frames: of all of them.
+        frames_left: still to be recorded.
+        byte_count: the frames left will take; None without a probe.
+        seconds: the frames left will take; None without a probe.
+        free_bytes: on the disk they go to.
+    """
+
+    drives: int
+    drives_left: int
+    frames: int
+    frames_left: int
+    byte_count: int | None
+    seconds: float | None
+    free_bytes: int
+
+
+def plan_command(config: PlanConfig) -> int:
+    """Say what a plan comes to.
+
+    Raises:
+        ConfigError: the plan cannot be read, or names a town or a weather that the server has not.
+        SimulatorError: the server does not answer, or the probe failed.
+        DatasetError: it will not fit on the disk.
+    """
+    overrides: dict[str, Any] = {"host": config.host, "port": config.port}
+    if config.simulator != "plan":
+        overrides["simulator"] = config.simulator
+    plan = load_plan(config.plan, {name: value for name, value in overrides.items() if value is not None})
+    cost = cost_of(plan, config.probe_frames if config.probe else None)
+    _say(plan, cost)
+    if config.json:
+        result(json.dumps(dataclasses.asdict(cost)))
+    _refuse_what_does_not_fit(plan, cost)
+    return 0
+
+
+def cost_of(plan: Plan, probe_frames: int | None) -> PlanCost:
+    """Count a plan, and measure a frame of it.
+
+    Args:
+        plan: what is to be recorded.
+        probe_frames: frames of the probe; None makes none.
+
+    Raises:
+        ConfigError: it names a town or a weather that the server has not.
+        SimulatorError: the server does not answer, or the probe failed.
+    """
+    left = {drive.folder: drive.config.frames - drive.frames_done() for drive in plan.drives}
+    missing = [drive for drive in plan.drives if left[drive.folder] > 0]
+    frames_left = sum(left.values())
+    byte_count, seconds = None, None
+    if probe_frames is not None and missing:
+        if missing[0].config.simulator == "server":
+            _refuse_unknown_names(plan, missing[0].config)
+        frame_bytes, frame_s, drive_s = _probe(missing[0], probe_frames)
+        byte_count, seconds = round(frame_bytes * frames_left), frame_s * frames_left + drive_s * len(missing)
+    output = plan.drives[0].folder
+    home = next(parent for parent in output.parents if parent.exists())
+    return PlanCost(
+        len(plan.drives), len(missing), plan.frames, frames_left, byte_count, seconds, shutil.disk_usage(home).free
+    )
+
+
+def _probe(drive: PlannedDrive, frames: int) -> tuple[float, float, float]:
+    """Record a few frames of a drive elsewhere: bytes a frame, seconds a frame, seconds before the first one."""
+    with tempfile.TemporaryDirectory(prefix="carlaseg_plan_") as folder:
+        settings = to_json(drive.config) | {"frames": frames, "output": folder, "name": "probe", "json": True}
+        path = Path(folder) / "probe.json"
+        path.write_text(json.dumps(settings), encoding="utf-8")
+        say("probe", f"{frames} frames of {drive.folder.name}")
+        began_s = time.monotonic()
+        command = [sys.executable, "-m", "carlaseg", "record", "--config", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+        took_s = time.monotonic() - began_s
+    if done.returncode != 0:
+        said = next((line for line in done.stderr.splitlines() if line.startswith("carlaseg record:")), done.stderr)
+        error = ConfigError if done.returncode == ConfigError.exit_code else SimulatorError
+        raise error(f"the probe: {said.removeprefix('carlaseg record: ').strip()}")
+    outcome = json.loads(done.stdout)
+    return outcome["byte_count"] / frames, outcome["elapsed_s"] / frames, took_s - outcome["elapsed_s"]
+
+
+def _refuse_unknown_names(plan: Plan, config: RecordConfig) -> None:
+    command = [sys.executable, "-c", ASK, config.host, str(config.port), str(config.timeout)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+    if done.returncode != 0:
+        raise SimulatorError(
+            f"{config.host}:{config.port}: expected a CARLA server to ask, received no answer within "
+            f"{config.timeout:g} s.",
+            (("counts alone", f"carlaseg plan {plan.path} --no-probe"),),
+        )
+    known = json.loads(done.stdout.splitlines()[-1])
+    for key, names in (
+        ("towns", {d.config.town for d in plan.drives}),
+        ("weathers", {d.config.weather for d in plan.drives}),
+    ):
+        unknown = sorted(str(name) for name in names if name not in known[key])
+        if unknown:
+            near = nearest(unknown[0], known[key])
+            raise ConfigError(
+                f"plan {plan.path}: expected {key} of the server ({', '.join(known[key])}), received "
+                f"{', '.join(unknown)}." + (f" Nearest: {near}." if near else "")
+            )
+
+
+def _say(plan: Plan, cost: PlanCost) -> None:
+    say("plan", f"{plan.path}: {cost.drives} drives, {cost.frames} frames")
+    for split, count in Counter(drive.split for drive in plan.drives).items():
+        if split:
+            towns = sorted({str(drive.config.town) for drive in plan.drives if drive.split == split})
+            say(split, f"{count} drives in {', '.join(towns)}")
+    if cost.drives_left < cost.drives:
+        say("done", f"{cost.drives - cost.drives_left} drives are there; {cost.frames_left} frames are left")
+    if cost.byte_count is not None and cost.seconds is not None:
+        say("size", f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free")
+        say("time", f"~{duration(cost.seconds)} at the probe's pace")
+    say("next", f"carlaseg record --plan {plan.path}")
+
+
+def _refuse_what_does_not_fit(plan: Plan, cost: PlanCost) -> None:
+    if cost.byte_count is None or cost.byte_count <= cost.free_bytes * LARGEST_SHARE_OF_FREE_DISK:
+        return
+    fits = round(cost.frames_left * cost.free_bytes * LARGEST_SHARE_OF_FREE_DISK / cost.byte_count)
+    raise DatasetError(
+        f"plan {plan.path}: expected about {bytes_text(cost.byte_count)} free for {cost.frames_left} frames, received "
+        f"{bytes_text(cost.free_bytes)}, room for {fits} of them.",
+        (("elsewhere", 'output = "/another/disk" in the plan'),),
+    )

@@ -1,0 +1,162 @@
+"""Plans: what a file may say, what it comes to, and a plan recorded in spite of a server that dies."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from carlaseg.config import RecordConfig, is_plan
+from carlaseg.dataset.reader import read_frames, read_metadata
+from carlaseg.dataset.verify import verify
+from carlaseg.errors import ConfigError
+from carlaseg.recording.plan import load_plan
+
+WEEKEND = """
+output = "dataset"
+weathers = ["ClearNoon", "WetCloudySunset"]
+times = ["day", -20]
+seeds = [0, 3]
+drives = 2
+frames = 50
+
+[splits]
+train = ["Town01", "Town03"]
+val = ["Town02"]
+
+[record]
+every = 3
+traffic = 40
+rig = "stereo"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+def carlaseg(*words: str, timeout_s: float = 240.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "carlaseg", *words], capture_output=True, text=True, timeout=timeout_s)
+
+
+def test_a_plan_is_every_town_weather_time_and_seed_once(tmp_path: Path) -> None:
+    plan = load_plan(written(tmp_path, WEEKEND))
+    assert len(plan.drives) == 3 * 2 * 2 * 2 * 2
+    assert plan.frames == 48 * 50
+    assert len({drive.folder for drive in plan.drives}) == 48
+    first, last = plan.drives[0], plan.drives[-1]
+    assert (first.split, first.config.town, first.config.sun_altitude) == ("train", "Town01", 60.0)
+    assert first.config.name == "Town01_ClearNoon_day_seed0000"
+    assert (last.split, last.config.name) == ("val", "Town02_WetCloudySunset_sun-20_seed1003")
+    assert last.config.output == Path("dataset/val")
+    assert (last.config.rig, last.config.every, last.config.reload) == ("stereo", 3, True)
+    towns = [drive.config.town for drive in plan.drives]
+    assert sum(before != after for before, after in itertools.pairwise(towns)) == 2, "towns are loaded once"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('val = ["Town02"]', 'val = ["Town03_Opt"]', "received Town03_Opt in train and val"),
+        ("[splits]", "[split]", "Nearest: splits"),
+        ("weathers = [", "weathers = 3 #", "weathers as a list of names"),
+        ('times = ["day"', 'times = ["dya"', "Nearest: day"),
+        ("seeds = [0, 3]", "seeds = [0, 0]", "every town, weather, time, driver and seed once"),
+        ("every = 3", "seed = 3", "received one in [record]"),
+        ("every = 3", "evry = 3", "Nearest: every"),
+        ("drives = 2", "drives = 0", "drives as a whole number from 1 on"),
+        ('output = "dataset"', 'towns = ["Town01"]', "either towns = [...] or a table [splits]"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_is_refused_in_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in WEEKEND
+    with pytest.raises(ConfigError) as caught:
+        load_plan(written(tmp_path, WEEKEND.replace(old, new)))
+    assert said in caught.value.message
+
+
+def test_a_plan_is_told_from_the_settings_of_one_recording(tmp_path: Path) -> None:
+    assert is_plan(written(tmp_path, WEEKEND))
+    assert not is_plan(written(tmp_path, "frames = 3\n"))
+    with pytest.raises(ConfigError):
+        RecordConfig(sun_altitude=99.0)
+
+
+def test_what_a_plan_comes_to_is_said_from_a_probe(tmp_path: Path) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    text = f'output = "{tmp_path}/out"\ntowns = ["carlaseg_grid"]\nseeds = [1, 2]\nframes = 30\n'
+    text += '[record]\nsimulator = "embedded"\nsize = "48x64"\ntraffic = 2\nwalkers = 0\nwarmup = 2\nevery = 1\n'
+    path = written(tmp_path, text)
+    done = carlaseg("plan", str(path), "--probe-frames", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    cost = json.loads(done.stdout)
+    assert (cost["drives"], cost["frames_left"]) == (2, 60)
+    assert 60 * 500 < cost["byte_count"] < 60 * 50_000
+    assert cost["seconds"] > 0
+    assert not (tmp_path / "out").exists(), "a probe leaves nothing"
+
+
+def test_a_plan_goes_on_when_its_server_dies_and_does_nothing_twice(tmp_path: Path) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (tmp_path / "faults.toml").write_text('[[fault]]\nkind = "death"\nat = [38]\n')
+    serve = f"{sys.executable} -m carlaseg simulate --port {port} --exit-with-parent"
+    common = f"""
+weathers = ["ClearNoon"]
+frames = 4
+[splits]
+train = ["carlaseg_grid"]
+test = ["carlaseg_ring"]
+[record]
+port = {port}
+size = "48x64"
+traffic = 2
+walkers = 0
+warmup = 3
+every = 2
+timeout = 5.0
+[server]
+"""
+    dying = f'output = "{tmp_path}/out"\n{common}command = "{serve} --faults {tmp_path}/faults.toml"\n'
+    path = written(tmp_path, dying)
+    done = carlaseg("record", "--config", str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [f"{tmp_path}/out/test", f"{tmp_path}/out/train"]
+    assert "the server is gone" in done.stderr, "it died on the way"
+    drives = [
+        tmp_path / "out/train/carlaseg_grid_ClearNoon_seed0000",
+        tmp_path / "out/test/carlaseg_ring_ClearNoon_seed0000",
+    ]
+    for drive in drives:
+        report = verify(drive, deep=True)
+        assert report.ok, report.problems
+        assert report.frames == 4
+    tries = [json.loads(line) for line in (tmp_path / "out" / "plan.jsonl").read_text().splitlines()]
+    assert [line["exit_code"] for line in tries].count(0) == 2
+    assert 3 in [line["exit_code"] for line in tries]
+
+    again = carlaseg("record", "--plan", str(path))
+    assert again.returncode == 0, again.stderr
+    assert "0 drives are not done yet" in again.stderr
+    assert len((tmp_path / "out" / "plan.jsonl").read_text().splitlines()) == len(tries)
+
+    # The same plan on a server that lives gives the same frames.
+    undisturbed = written(tmp_path, dying.replace(f" --faults {tmp_path}/faults.toml", "").replace("/out", "/whole"))
+    whole = carlaseg("record", "--plan", str(undisturbed))
+    assert whole.returncode == 0, whole.stderr
+    for drive in drives:
+        other = Path(str(drive).replace("/out/", "/whole/"))
+        assert [f.to_line() for f in read_frames(drive, read_metadata(drive))] == [
+            f.to_line() for f in read_frames(other, read_metadata(other))
+        ]
+    shutil.rmtree(tmp_path / "whole")
