@@ -180,7 +180,10 @@ def test_blocks_that_eight_bits_hurt_are_found_and_left_in_float(learned_run: Pa
 
 NO_TELEMETRY = """
 import os, socket, sys
-def refused(self, address): raise AssertionError(f"a connection to {address}")
+attempts = []
+def refused(self, address):
+    attempts.append(address)
+    raise OSError("no connections here")
 socket.socket.connect = refused
 from pathlib import Path
 from carlaseg.config import ExportConfig
@@ -190,11 +193,12 @@ export(ExportConfig(run=Path(sys.argv[1]), to="openvino", precision="int8", max_
 import nncf.telemetry.wrapper as wrapper
 assert type(wrapper.telemetry).__name__ == "MagicMock", wrapper.telemetry
 assert "CI" not in os.environ and "NNCF_CI" not in os.environ
+assert not attempts, attempts
 """
 
 
 @pytest.mark.slow
-def test_quantising_reports_to_nobody_and_leaves_nothing_in_the_home(learned_run: Path, tmp_path: Path) -> None:
+def test_quantising_reports_to_nobody(learned_run: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI", "TF_BUILD")}
@@ -208,7 +212,8 @@ def test_quantising_reports_to_nobody_and_leaves_nothing_in_the_home(learned_run
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.xml").is_file()
-    assert not list(home.iterdir())
+    # Where the tools keep the number that they report a user by; without our care it is there after one conversion.
+    assert not (home / "intel").exists()
 
 
 def test_the_weights_of_a_run_are_not_touched(learned_run: Path, onnx_file: Path) -> None:
