@@ -100,6 +100,8 @@ class TrainConfig:
     """Also write TensorBoard event files into the run folder."""
     require_gpu: bool = False
     """End with exit code 2 when no GPU would be used."""
+    lr_range_test: bool = False
+    """Instead of training: 80 updates of a growing learning rate, and the one at which the loss falls fastest."""
     dry_run: bool = False
     """Say what would be trained, and stop before the first step."""
     json: bool = False

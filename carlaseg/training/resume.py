@@ -12,7 +12,20 @@ from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
 
 MAY_CHANGE = frozenset(
-    {"epochs", "cache", "resume", "run", "runs", "tensorboard", "require_gpu", "dry_run", "json", "patience", "minutes"}
+    {
+        "epochs",
+        "cache",
+        "resume",
+        "run",
+        "runs",
+        "tensorboard",
+        "require_gpu",
+        "dry_run",
+        "json",
+        "lr_range_test",
+        "patience",
+        "minutes",
+    }
 )
 """Settings that leave the steps already done what they are. All others would make another run of it."""
 

@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from carlaseg.checkpoint import RunFolder, load_training_state, load_weights, save_weights
+from carlaseg.checkpoint import RunFolder, load_training_state, save_weights
 from carlaseg.config import ModelsConfig, TrainConfig
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
-from carlaseg.errors import CheckpointError, ConfigError, Interrupted
-from carlaseg.metrics import Scores, confusion_csv
+from carlaseg.errors import ConfigError, Interrupted
+from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
-from carlaseg.training.card import model_card
 from carlaseg.training.device import prepare_backend
+from carlaseg.training.finish import Log, say_end, score_best, write_scores
 from carlaseg.training.loop import State, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
+from carlaseg.training.range_test import advice, range_test
 from carlaseg.training.resume import continued
-from carlaseg.training.runs import comparison, table
 from carlaseg.training.tensorboard import EventFile
 
 FRAMES_SHOWN = 8
@@ -68,7 +68,7 @@ def train(config: TrainConfig) -> TrainResult | None:
     """Train a network.
 
     Returns:
-        What came out of it; None for a --dry-run.
+        What came out of it; None for a --dry-run or a --lr-range-test.
 
     Raises:
         ConfigError: settings that do not fit together, too little memory, no GPU where one is required.
@@ -87,6 +87,14 @@ def train(config: TrainConfig) -> TrainResult | None:
         raise Interrupted("stopped before the first step; nothing was trained or written.") from None
     if config.dry_run:
         say("dry run", "nothing was trained or written")
+        return None
+
+    if config.lr_range_test:
+        with stop_on_signal("the current update") as stop:
+            tested = range_test(ready.model, ready.train, stop)
+        say("range", advice(tested))
+        if config.json:
+            result(json.dumps({"format": 1, **dataclasses.asdict(tested)}))
         return None
 
     state = State(accumulate=config.accumulate)
@@ -109,7 +117,7 @@ def train(config: TrainConfig) -> TrainResult | None:
         while True:
             try:
                 _run_epochs(run, ready, state, stop, talk)
-                scores = _score_best(run, ready, state, stop)
+                scores = score_best(run, ready, state, stop)
                 break
             except Exception as error:
                 if not memory.is_out_of_memory(error):
@@ -120,8 +128,8 @@ def train(config: TrainConfig) -> TrainResult | None:
             # Outside of the except block: its traceback would keep the network that has to go.
             ready, state = _again(run, ready, smaller, talk)
     seconds = time.monotonic() - began_s
-    _write_scores(run, ready, state, scores, seconds)
-    _say_end(run, ready, state, scores, seconds, talk)
+    write_scores(run, ready, state, scores, seconds)
+    say_end(run, ready, state, scores, seconds, talk)
     return TrainResult(run.path, config.model, ready.card.parameters, state.epoch, state.best_epoch, seconds, scores)
 
 
@@ -159,23 +167,6 @@ def models_command(config: ModelsConfig) -> int:
     for entry in rows:
         result(f"{entry['name']:<16} {entry['parameters']:>11,} {entry['trainable']:>11,}   {entry['summary']}")
     return 0
-
-
-class Log:
-    """Says a line and keeps it in the run's log.txt."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self._path = run.path / "log.txt"
-
-    def __call__(self, label: str, text: str = "") -> None:
-        """Say and keep."""
-        say(label, text)
-        self.keep(label, text)
-
-    def keep(self, label: str, text: str = "") -> None:
-        """Keep without saying."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{label:<8}{text}".rstrip() + "\n")
 
 
 def _open_run(run: RunFolder, ready: Prepared) -> None:
@@ -336,61 +327,3 @@ def _out_of_memory(ready: Prepared, run: RunFolder) -> ConfigError:
         f"received an allocation that failed (about {memory.gib(needed)} are needed). What was saved is in {run}.",
         (("should fit", fits),),
     )
-
-
-# === After the last step ===
-
-
-def _score_best(run: RunFolder, ready: Prepared, state: State, stop: StopRequest) -> Scores:
-    if not run.weights("best").is_file():
-        raise CheckpointError(f"{run.weights('best')}: expected the best weights, received no such file.")
-    load_weights(run.weights("best"), ready.model)
-    names = ready.selection.target.names
-    scored = validate(ready.scoring, ready.validation, len(names), (), stop)
-    if scored is None:
-        raise stop.interrupted(
-            f"stopped while scoring; all {state.epoch} epochs are safe in {run}.",
-            ("score it again", f"carlaseg train --resume {run}"),
-        )
-    scores = Scores.from_confusion(scored.confusion, names)
-    run.write_text("confusion.csv", confusion_csv(scored.confusion, names))
-    run.write_text("per_class.csv", scores.csv())
-    run.write_json("validation_metrics.json", {"epoch": state.best_epoch, **scores.to_json()})
-    return scores
-
-
-def _write_scores(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float) -> None:
-    pictures.curves(run, run.metrics())
-    run.write_text(
-        "README.md",
-        model_card(
-            run,
-            dataclasses.replace(ready.config, epochs=ready.epochs),
-            ready.card,
-            ready.selection,
-            ready.device,
-            scores,
-            state.best_epoch,
-            state.epoch,
-            seconds,
-        ),
-    )
-
-
-def _say_end(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float, talk: Log) -> None:
-    early = f"; no better for {ready.config.patience} epochs" if state.epoch < ready.epochs else ""
-    talk("done", f"{state.epoch} of {ready.epochs} epochs{early}; {duration(seconds)}; best epoch {state.best_epoch}")
-    weakest = ", ".join(f"{c.name} {c.iou or 0:.2f}" for c in scores.weakest[:3])
-    talk(
-        "score",
-        f"mIoU {scores.mean_iou:.3f} over {scores.present} classes   accuracy {scores.pixel_accuracy:.3f}   "
-        f"on {len(ready.selection.validation)} validation frames   weakest: {weakest}",
-    )
-    lines = {line.run: line for line in table(run.path.parent)}
-    said = comparison(lines[run.name]) if run.name in lines else None
-    if said is not None:
-        talk("compare", said)
-    if ready.device.warning:
-        talk("warning", ready.device.warning)
-    talk("wrote", f"{run.path.resolve()}   start with README.md, curves.png, predictions/")
-    talk("next", f"carlaseg infer --run {run} --input dataset_test")

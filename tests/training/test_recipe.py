@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from carlaseg.training import train as story
 from carlaseg.training.averaging import Averaged
 from carlaseg.training.loop import State
 from carlaseg.training.prepare import prepare
-from carlaseg.training.train import train
+from carlaseg.training.range_test import steepest
+from carlaseg.training.train import train, train_command
 
 EVERYTHING: dict[str, Any] = {
     "accumulate": 2, "ema": 0.9, "crop": Size(16, 16), "full_size_epochs": 1, "augment": "scale", "clip_norm": 1.0,
@@ -134,3 +136,21 @@ def test_a_crop_larger_than_the_frames_is_refused() -> None:
         TrainConfig(size=Size(24, 32), crop=Size(32, 32))
     with pytest.raises(ConfigError, match="--full-size-epochs: expected together with --crop"):
         TrainConfig(full_size_epochs=3)
+
+
+def test_a_range_test_finds_where_the_loss_falls_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(folder, lr_range_test=True, json=True, augment="none", dropout_rate=0.0)
+    assert train_command(config) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert 20 < len(printed["rates"]) == len(printed["losses"]) <= 80
+    # A rate of a millionth moves nothing, one of 1 ends learning: what is best lies well inside.
+    assert 1e-5 < printed["steepest"] < printed["lowest"] <= 1.0
+    assert not (folder / "runs").exists()
+
+
+def test_the_steepest_fall_is_found_before_the_lowest_loss() -> None:
+    rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    assert steepest(rates, [5.0, 4.8, 2.0, 1.9, 9.0]) in (1e-3, 1e-2)
+    assert steepest(rates, [1.0, 2.0, 3.0, 4.0, 5.0]) is None
