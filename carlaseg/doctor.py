@@ -25,6 +25,7 @@ from carlaseg import __version__
 from carlaseg.config import DoctorConfig
 from carlaseg.console import result
 from carlaseg.errors import CarlasegError
+from carlaseg.recording.orphans import clear_server, look_at_server
 
 Status = Literal["ok", "warn", "fail", "skip"]
 
@@ -139,13 +140,19 @@ def check_server(config: DoctorConfig) -> Check:
         server, ours = client.get_server_version(), client.get_client_version()
         if server != ours:
             return Check("fail", f"{where}: version {server}, the client is {ours}", f"pip install carla=={server}")
+        if config.clear:
+            found = clear_server(carla, client)
+            frozen = "it was frozen and runs again, " if found.frozen else ""
+            return Check("ok", f"{where}: {frozen}{found.orphans} actors of killed recordings removed")
+        found = look_at_server(carla, client)
+        clear = f"carlaseg doctor --clear --host {config.host} --port {config.port}"
+        if found.frozen:
+            return Check("warn", f"{where}: frozen: it waits for ticks and no client gives any", clear)
+        if found.synchronous:
+            return Check("ok", f"{where}: version {server}, another client is ticking it")
+        if found.orphans:
+            return Check("warn", f"{where}: {found.orphans} actors of killed recordings are still there", clear)
         world = client.get_world()
-        if world.get_settings().synchronous_mode:
-            return Check(
-                "warn",
-                f"{where}: in synchronous mode; unless a client is ticking it now, it stands still for everybody",
-                "stop the client that left it so, or restart the server",
-            )
         town = world.get_map().name.rsplit("/", 1)[-1]
         return Check("ok", f"{where}: version {server}, {town}, {len(world.get_actors())} actors")
     except RuntimeError as error:
@@ -172,12 +179,49 @@ def check_disk(config: DoctorConfig) -> Check:
     return Check("ok", text)
 
 
+def check_ports(config: DoctorConfig) -> Check:
+    """Whether a server could be started here: CARLA takes its RPC port and the two after it."""
+    taken = []
+    for port in range(config.port, config.port + 3):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                taken.append(str(port))
+    if not taken:
+        return Check("ok", f"ports {config.port} to {config.port + 2}: free for a server")
+    return Check("ok", f"ports: {', '.join(taken)} taken, by a server or something else")
+
+
+def check_vulkan(config: DoctorConfig) -> Check:
+    """What a CARLA server would draw with, where one is to run on this machine."""
+    if shutil.which("vulkaninfo") is None:
+        fix = "apt install vulkan-tools     (only where a CARLA server is to run on this machine)"
+        return Check(
+            "warn", "vulkan: vulkaninfo is not installed; whether a CARLA server could draw here is unknown", fix
+        )
+    done = subprocess.run(["vulkaninfo", "--summary"], capture_output=True, text=True, timeout=30)
+    names = [line.partition("=")[2].strip() for line in done.stdout.splitlines() if "deviceName" in line]
+    if done.returncode != 0 or not names:
+        return Check(
+            "warn", "vulkan: no device; a CARLA server on this machine would end at once", "install the GPU's driver"
+        )
+    if all("llvmpipe" in name for name in names):
+        return Check(
+            "warn", f"vulkan: {names[0]} alone, the CPU: a CARLA server would be very slow", "install the GPU's driver"
+        )
+    return Check("ok", f"vulkan: {', '.join(names)}")
+
+
 CHECKS: tuple[Callable[[DoctorConfig], Check], ...] = (
     check_versions,
     check_training_step,
     check_client,
     check_embedded_simulator,
     check_server,
+    check_ports,
+    check_vulkan,
     check_disk,
 )
 
@@ -185,7 +229,8 @@ CHECKS: tuple[Callable[[DoctorConfig], Check], ...] = (
 def doctor_command(config: DoctorConfig) -> int:
     """`carlaseg doctor`: one line a check, its fix below; exit code 1 when a check failed."""
     found: list[Check] = []
-    for check in CHECKS:
+    # Whoever wants a server cleared is not waiting for a training step.
+    for check in (check_client, check_server) if config.clear else CHECKS:
         try:
             found.append(check(config))
         except (OSError, ValueError, subprocess.SubprocessError, CarlasegError) as error:

@@ -37,5 +37,7 @@ class DoctorConfig:
     """Address where a CARLA server may be."""
     port: int = 2000
     """Its RPC port."""
+    clear: bool = False
+    """Remove from that server what killed recordings of carlaseg left on it, and let it run again if it is frozen."""
     json: bool = False
     """Print the result as one JSON object on standard output."""

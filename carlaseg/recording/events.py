@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from carlaseg.recording.session import OUR_ROLE, Session
+from carlaseg.recording.orphans import OUR_ROLE
+from carlaseg.recording.session import Session
 
 MOST_A_FRAME = 16
 """Two cars wedged into each other collide in every step of the physics; a line must not grow without end."""

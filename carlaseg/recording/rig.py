@@ -18,7 +18,8 @@ from carlaseg.dataset.records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.kinds import KINDS, SensorKind
-from carlaseg.recording.session import OUR_ROLE, Session
+from carlaseg.recording.orphans import OUR_ROLE
+from carlaseg.recording.session import Session
 from carlaseg.recording.streams import FrameBarrier, SensorFrame, SensorStream
 
 SHARP = {"motion_blur_intensity": "0.0"}

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from carlaseg.config import nearest
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording.orphans import find_orphans
 
 if TYPE_CHECKING:
     import carla
-
-OUR_ROLE = "carlaseg"
-"""`role_name` of what we spawn begins with it, so that orphans of a killed recording can be told from others'."""
 
 LOAD_TOWN_TIMEOUT_S = 120.0
 """A big CARLA town takes tens of seconds to load; the client's own default of 2 s is below every load."""
@@ -232,15 +230,9 @@ class Session:
             )
 
     def _sweep_orphans(self) -> None:
-        actors = list(self.world.get_actors())
-        orphans = [a for a in actors if str(a.attributes.get("role_name", "")).startswith(OUR_ROLE)]
+        orphans = find_orphans(list(self.world.get_actors()))
         if orphans:
-            # The ego's role is CARLA's own "hero"; that it was ours its cameras tell.
-            carriers = {a.parent.id for a in orphans if str(a.type_id).startswith("sensor") and a.parent is not None}
-            orphans += [a for a in actors if a.id in carriers]
             destroy = self.carla.command.DestroyActor
-            # Children first: a camera outlives its car otherwise.
-            orphans.sort(key=lambda actor: (not str(actor.type_id).startswith(("sensor", "controller")), actor.id))
             self.client.apply_batch_sync([destroy(actor.id) for actor in orphans], False)
             self.swept_orphans += len(orphans)
             if self._found_settings is not None and self.found_synchronous:

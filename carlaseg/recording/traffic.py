@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from carlaseg.errors import ConfigError, SimulatorError
-from carlaseg.recording.session import OUR_ROLE, Session
+from carlaseg.recording.orphans import OUR_ROLE
+from carlaseg.recording.session import Session
 
 PORT_ATTEMPTS = 5
 WALKING_MPS = 1.4
