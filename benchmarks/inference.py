@@ -193,7 +193,7 @@ def own_tool_ms(path: Path | None, size: Size, precision: str) -> float:
         if not reports:
             raise SystemExit(f"benchmark_app: {done.stdout[-500:]} {done.stderr[-500:]}")
         answer = json.loads(reports[0].read_text())["execution_results"]
-    return float(answer["latency_median"])
+    return float(answer["latency (ms)"])
 
 
 def around(rows: list[dict[str, Any]]) -> dict[str, float] | None:

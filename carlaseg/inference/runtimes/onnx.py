@@ -28,6 +28,8 @@ class OnnxPredictor(ArtefactPredictor):
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what matters is raised
+        # Its threads otherwise wait by spinning, and take the cores from the threads that decode and write.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
