@@ -163,9 +163,10 @@ def models_command(config: ModelsConfig) -> int:
     if config.json:
         result(json.dumps({"format": 1, "num_classes": config.num_classes, "networks": rows}))
         return 0
-    result(f"{'network':<16} {'parameters':>11} {'trainable':>11}   at {config.num_classes} classes")
+    width = max(len(entry["name"]) for entry in rows)
+    result(f"{'network':<{width}} {'parameters':>11} {'trainable':>11}   at {config.num_classes} classes")
     for entry in rows:
-        result(f"{entry['name']:<16} {entry['parameters']:>11,} {entry['trainable']:>11,}   {entry['summary']}")
+        result(f"{entry['name']:<{width}} {entry['parameters']:>11,} {entry['trainable']:>11,}   {entry['summary']}")
     return 0
 
 
