@@ -62,6 +62,7 @@ COMMANDS: dict[str, Command] = {
     "stats": Command(configs.StatsConfig, "carlaseg.dataset.commands", "stats_command", ("folder",)),
     "convert": Command(configs.ConvertConfig, "carlaseg.dataset.convert", "convert_command", ("input",)),
     "view": Command(configs.ViewConfig, "carlaseg.dataset.view", "view_command", ("input",)),
+    "fit": Command(configs.FitConfig, "carlaseg.training.fitting", "fit_command"),
     "runs": Command(configs.RunsConfig, "carlaseg.training.runs", "runs_command"),
     "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
     "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),

@@ -8,6 +8,7 @@ winning. The effective configuration is written into every recording, run and ou
 from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig, ViewConfig
 from carlaseg.config.evaluation import EvaluateConfig
 from carlaseg.config.exporting import ExportConfig
+from carlaseg.config.fitting import FitConfig
 from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.plans import PlanConfig, is_plan
@@ -22,6 +23,7 @@ __all__ = [
     "DoctorConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "FitConfig",
     "InferConfig",
     "ModelsConfig",
     "PlanConfig",

@@ -24,12 +24,24 @@ def step_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
         size: (height, width) of the images.
         batch_size: images a step.
     """
+    return int(fixed_bytes(model) + KEPT_SHARE * activation_bytes(model, size, batch_size))
+
+
+def fixed_bytes(model: Any) -> int:
+    """What a training takes whatever the size and the batch: the backend, the weights and the optimiser's copies."""
+    return int(BACKEND_BYTES + BYTES_A_PARAMETER * model.count_params())
+
+
+def activation_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
+    """Sum of the outputs of all layers, in bytes, each in its layer's own precision."""
     import keras
 
     outputs = keras.Function(model.inputs, [layer.output for layer in model.layers[1:]])
     image = keras.KerasTensor((batch_size, *size, 3), dtype="uint8")
-    activations = sum(4 * math.prod(spec.shape) for spec in outputs.compute_output_spec([image]))
-    return int(BACKEND_BYTES + BYTES_A_PARAMETER * model.count_params() + KEPT_SHARE * activations)
+    width_bytes = {"float16": 2, "bfloat16": 2, "uint8": 1}
+    # A pooling layer that keeps its indices has two outputs.
+    specs = keras.tree.flatten(outputs.compute_output_spec([image]))
+    return sum(width_bytes.get(spec.dtype, 4) * math.prod(spec.shape) for spec in specs)
 
 
 def what_would_fit(model: Any, size: tuple[int, int], batch_size: int, available_bytes: int) -> str:
