@@ -289,7 +289,7 @@ def _slab(
     half = ((across[1] - across[0]) / 2, (deep[1] - deep[0]) / 2, (heights[1] - heights[0]) / 2)
     place = (float(center[0]), float(center[1]), sum(heights) / 2)
     heading = float(np.arctan2(along[1], along[0]))
-    builder.box("plain", BUILDING_TAG, place, half, heading, color, instance, bottom=True)
+    builder.box("plain", BUILDING_TAG, place, half, heading, color, instance, bottom=True, small=True)
 
 
 def _roof(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,8 @@ TERRAIN_TAG = 10
 HEIGHT_CELL_M = 4.0
 _NEAR_CELL_M = 8.0
 _FAR_CELL_M = 32.0
+_COARSE_CELL_M = 16.0
+_UNDER_ROAD_M = 0.3
 _MARGIN_M = 64.0
 _FAR_M = 256.0
 _CURB_M = 0.12
@@ -58,6 +61,7 @@ class Ground:
         nearest = shapely.STRtree(shapely.points(samples[:, :2])).nearest(shapely.points(places))
         distance = np.linalg.norm(samples[nearest, :2] - places, axis=1).reshape(rows, columns)
         height = samples[nearest, 2].reshape(rows, columns)
+        self._is_paved = distance < 1.5 * HEIGHT_CELL_M
         if np.ptp(samples[:, 2]) > 1e-6:
             height = _smoothed_away_from(height, distance)
         hills = self._hill(gx, gy) * np.clip((distance - 30.0) / 80.0, 0.0, 1.0) ** 1.5
@@ -105,34 +109,53 @@ class Ground:
         ground_level = self._pavement.all
         open_ground = whole.difference(ground_level.buffer(-0.03))
         places, index = _welded(tessellate(open_ground, _NEAR_CELL_M))
-        self._add(builder, places, index, self.lot_height(places), rng)
+        phase = rng.uniform(0, 2 * np.pi, 4)
+        self._add(builder, places, index, self.lot_height(places), phase, small=True)
+        places, index, z = self._coarse()
+        self._add(builder, places, index, z, phase, stand_in=True)
         far = shapely.box(x0 - _FAR_M, y0 - _FAR_M, x1 + _FAR_M, y1 + _FAR_M).difference(whole)
         places, index = _welded(tessellate(far, _FAR_CELL_M))
         # A little lower at the seam, where the fine cells' edges have more corners.
-        self._add(builder, places, index, self.height(places) + _VERGE_M, rng)
+        self._add(builder, places, index, self.height(places) + _VERGE_M, phase)
+
+    def _coarse(self) -> tuple[Array, NDArray[np.intp], Array]:
+        """The terrain as seen from far away: it goes on under the pavement, deep enough to stay out of sight."""
+        x0, y0, x1, y1 = self.bounds
+        xs, ys = np.arange(x0, x1 + 1, _COARSE_CELL_M), np.arange(y0, y1 + 1, _COARSE_CELL_M)
+        gx, gy = np.meshgrid(xs, ys)
+        places = np.column_stack([gx.ravel(), gy.ravel()])
+        step = round(_COARSE_CELL_M / HEIGHT_CELL_M)
+        drawn = self.grid + self._lift
+        reach = np.ones((2 * step + 1, 2 * step + 1), np.uint8)
+        lowest = cv2.erode(np.where(self._is_paved, self.grid, np.inf).astype(np.float32), reach)
+        z = np.minimum(drawn, np.where(np.isfinite(lowest), lowest - _UNDER_ROAD_M, np.inf))[::step, ::step].ravel()
+        columns = len(xs)
+        corner = (np.arange(len(ys) - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+        squares = np.stack([corner, corner + 1, corner + columns + 1, corner + columns], axis=1)
+        return places, np.concatenate([squares[:, [0, 1, 2]], squares[:, [0, 2, 3]]]), z
 
     def _add(
-        self, builder: MeshBuilder, places: Array, index: NDArray[np.intp], z: Array, rng: np.random.Generator
+        self,
+        builder: MeshBuilder,
+        places: Array,
+        index: NDArray[np.intp],
+        z: Array,
+        phase: Array,
+        *,
+        small: bool = False,
+        stand_in: bool = False,
     ) -> None:
         step = 1.0
         slope_x = (self.height(places + [step, 0]) - self.height(places - [step, 0])) / (2 * step)
         slope_y = (self.height(places + [0, step]) - self.height(places - [0, step])) / (2 * step)
         normals = np.stack([-slope_x, -slope_y, np.ones_like(z)], axis=-1)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-        phase = rng.uniform(0, 2 * np.pi, 4)
         dry = np.sin(places[:, 0] * 0.05 + phase[0]) * np.sin(places[:, 1] * 0.043 + phase[1])
         dry += 0.5 * np.sin(places[:, 0] * 0.17 + phase[2]) * np.sin(places[:, 1] * 0.13 + phase[3])
         colors = np.array([112.0, 130.0, 72.0]) + dry[:, None] * np.array([22.0, 6.0, 8.0])
-        corners = np.column_stack([places, z])[index]
-        builder.add(
-            "grass",
-            TERRAIN_TAG,
-            corners.reshape(-1, 3),
-            np.arange(3 * len(index)).reshape(-1, 3),
-            normals[index].reshape(-1, 3),
-            ground_uvs(corners, "grass").reshape(-1, 2),
-            colors[index].reshape(-1, 3),
-        )
+        corners = np.column_stack([places, z])
+        uvs = ground_uvs(corners, "grass")
+        builder.add("grass", TERRAIN_TAG, corners, index, normals, uvs, colors, small=small, stand_in=stand_in)
 
 
 def _welded(triangles: Array) -> tuple[Array, NDArray[np.intp]]:

@@ -81,7 +81,8 @@ def _lane_lines(builder: MeshBuilder, road: Road, section: LaneSection, crossing
                         quads = _ribbon(road, s, np.interp(s, stations, edge), width)
                     else:
                         quads = _dashes(road, a, b, stations, edge, width)
-                    builder.quads("road_paint", LINE_TAG, quads, colors=color)
+                    # From far away a dash is less than a pixel wide and high.
+                    builder.quads("road_paint", LINE_TAG, quads, colors=color, small=not solid)
 
 
 def _ribbon(road: Road, s: Array, t: Array, width: float) -> Array:

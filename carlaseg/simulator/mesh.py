@@ -32,6 +32,7 @@ class _Key:
     tag: int
     small: bool
     two_sided: bool
+    stand_in: bool
 
 
 class MeshBuilder:
@@ -64,6 +65,7 @@ class MeshBuilder:
         *,
         small: bool = False,
         two_sided: bool = False,
+        stand_in: bool = False,
     ) -> None:
         """Add vertices (n, 3) and triangles (m, 3) into them; colours and instances may be single values."""
         p = np.asarray(positions, np.float32)
@@ -74,7 +76,7 @@ class MeshBuilder:
         uv = np.asarray(uvs, np.float32)
         c = np.array(np.broadcast_to(np.clip(np.asarray(colors), 0, 255).astype(np.uint8), (len(p), 3)))
         i = np.array(np.broadcast_to(np.asarray(instances, np.uint16), (len(p),)))
-        self._chunks.setdefault(_Key(material, tag, small, two_sided), []).append((p, t, n, uv, c, i))
+        self._chunks.setdefault(_Key(material, tag, small, two_sided, stand_in), []).append((p, t, n, uv, c, i))
 
     def quads(
         self,
@@ -88,6 +90,7 @@ class MeshBuilder:
         normals: ArrayLike | None = None,
         small: bool = False,
         two_sided: bool = False,
+        stand_in: bool = False,
     ) -> None:
         """Add quads.
 
@@ -101,6 +104,7 @@ class MeshBuilder:
             normals: (n, 4, 3); None takes each quad's own.
             small: leave out far away.
             two_sided: draw the back as well.
+            stand_in: draw only far away.
         """
         q = np.asarray(corners, np.float64).reshape(-1, 4, 3)
         count = len(q)
@@ -130,6 +134,7 @@ class MeshBuilder:
             i,
             small=small,
             two_sided=two_sided,
+            stand_in=stand_in,
         )
 
     def flat_triangles(
@@ -142,6 +147,7 @@ class MeshBuilder:
         instances: ArrayLike = 0,
         *,
         small: bool = False,
+        stand_in: bool = False,
     ) -> None:
         """Add triangles (n, 3, 3) with their own normals; arguments as in `quads`."""
         p = np.asarray(corners, np.float64).reshape(-1, 3, 3)
@@ -157,7 +163,9 @@ class MeshBuilder:
         i = np.repeat(i, 3) if i.ndim == 1 else i
         order = np.arange(3 * len(p)).reshape(-1, 3)
         normals = np.repeat(n, 3, axis=0)
-        self.add(material, tag, p.reshape(-1, 3), order, normals, uv.reshape(-1, 2), c, i, small=small)
+        self.add(
+            material, tag, p.reshape(-1, 3), order, normals, uv.reshape(-1, 2), c, i, small=small, stand_in=stand_in
+        )
 
     def box(
         self,
@@ -241,6 +249,7 @@ class MeshBuilder:
         instance: int = 0,
         *,
         small: bool = False,
+        stand_in: bool = False,
     ) -> None:
         """Add a round rod from `foot` to `top`, smooth-shaded, open at both ends."""
         a, b = np.asarray(foot, np.float64), np.asarray(top, np.float64)
@@ -257,7 +266,7 @@ class MeshBuilder:
         u = np.arange(sides + 1) / sides * 0.5
         v = np.linalg.norm(b - a) / tile
         uv = np.stack([np.stack([u[:-1], u[1:], u[1:], u[:-1]], 1), np.tile([0.0, 0.0, v, v], (sides, 1))], axis=-1)
-        self.quads(material, tag, corners, uv, colors, instance, normals=normals, small=small)
+        self.quads(material, tag, corners, uv, colors, instance, normals=normals, small=small, stand_in=stand_in)
 
     def stamp(
         self,
@@ -312,12 +321,13 @@ class MeshBuilder:
                 np.repeat(numbers, vertices),
                 small=part.small,
                 two_sided=part.two_sided,
+                stand_in=part.stand_in,
             )
 
     def parts(self) -> tuple[MeshPart, ...]:
         """What was added, one part per material, tag and flags, in a fixed order."""
         result = []
-        for key in sorted(self._chunks, key=lambda k: (k.material, k.tag, k.small, k.two_sided)):
+        for key in sorted(self._chunks, key=lambda k: (k.material, k.tag, k.small, k.two_sided, k.stand_in)):
             chunks = self._chunks[key]
             starts = np.cumsum([0, *(len(chunk[0]) for chunk in chunks[:-1])])
             triangles = [chunk[1] + start for chunk, start in zip(chunks, starts, strict=True)]
@@ -334,15 +344,15 @@ class MeshBuilder:
                     i.astype(np.uint16),
                     key.small,
                     key.two_sided,
+                    key.stand_in,
                 )
             )
         return tuple(result)
 
 
 def ground_uvs(corners: Array, material: str) -> Array:
-    """Texture repeats by place on the plane, (n, k, 2), kept small: each face starts near 0, neighbours still match."""
-    uv = corners[..., :2] / TILE_M.get(material, _DEFAULT_TILE_M)
-    result: Array = uv - np.floor(uv.min(axis=1, keepdims=True))
+    """Texture repeats by place on the plane, (n, k, 2): faces that share a corner share its coordinates too."""
+    result: Array = corners[..., :2] / TILE_M.get(material, _DEFAULT_TILE_M)
     return result
 
 

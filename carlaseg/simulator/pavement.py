@@ -21,7 +21,7 @@ from carlaseg.simulator.polygon_mesh import polygons_of
 Array = NDArray[np.float64]
 Surface = Literal["road", "sidewalk", "median"]
 
-CHORD_ERROR_M = 0.01
+CHORD_ERROR_M = 0.02
 STEP_M = 8.0
 _ROAD_TYPES = frozenset(
     [

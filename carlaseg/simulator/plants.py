@@ -27,7 +27,14 @@ _UNIT_UV = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
 _OUT_THERE_M = 45.0
 
 
-def _leaf_quads(builder: MeshBuilder, quads: Array, middle: Array, color: tuple[int, int, int]) -> None:
+def _leaf_quads(
+    builder: MeshBuilder,
+    quads: Array,
+    middle: Array,
+    color: tuple[int, int, int],
+    *,
+    small: bool = False,
+) -> None:
     normals = quads - middle
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     normals = normals * [1.0, 1.0, 0.8] + [0.0, 0.0, 0.35]
@@ -35,7 +42,29 @@ def _leaf_quads(builder: MeshBuilder, quads: Array, middle: Array, color: tuple[
     # Darker below and inside: what a crown shades of itself.
     height = np.ptp(quads[..., 2])
     shade = 0.72 + 0.36 * (quads[..., 2:] - quads[..., 2].min()) / max(height, 1e-6)
-    builder.quads("leaves", VEGETATION_TAG, quads, _UNIT_UV, np.array(color) * shade, normals=normals, two_sided=True)
+    builder.quads(
+        "leaves",
+        VEGETATION_TAG,
+        quads,
+        _UNIT_UV,
+        np.array(color) * shade,
+        normals=normals,
+        small=small,
+        two_sided=True,
+    )
+
+
+def _trunk(builder: MeshBuilder, height: float, radii: tuple[float, float], color: tuple[int, int, int]) -> None:
+    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, height), *radii, 6, color, small=True)
+
+
+def _from_afar(builder: MeshBuilder, height: float, radius: float, color: tuple[int, int, int]) -> None:
+    """A whole tree on two boards, whose texture shows a crown over a trunk."""
+    middle = np.array([0.0, 0.0, height / 2])
+    boards = _cross(middle, radius, height / 2 + 0.15, 2)
+    normals = np.tile([0.0, 0.0, 1.0], (2, 4, 1)) + (boards - middle) * [0.5, 0.5, 0.0] / radius
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    builder.quads("tree", VEGETATION_TAG, boards, _UNIT_UV, color, normals=normals, two_sided=True, stand_in=True)
 
 
 def _cross(center: Array, radius: float, half_height: float, turns: int, start: float = 0.0) -> Array:
@@ -51,15 +80,17 @@ def broadleaf(variant: int) -> Model:
     """A tree some 7 m high with a crown of about 2.3 m radius, built of several clumps."""
     rng = np.random.default_rng(variant)
     builder = MeshBuilder()
-    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 3.6), 0.2, 0.11, 6, _BARK)
+    _trunk(builder, 3.6, (0.2, 0.11), _BARK)
     middle = np.array([0.0, 0.0, 4.7])
-    quads = [_cross(middle, 1.9, 1.9, 3, rng.uniform(0, 1))]
-    for k in range(5):
-        angle = k * 2 * np.pi / 5 + rng.uniform(-0.3, 0.3)
-        spot = middle + [1.15 * np.cos(angle), 1.15 * np.sin(angle), rng.uniform(-0.8, 0.9)]
-        quads.append(_cross(spot, 1.15, 1.1, 2, rng.uniform(0, 1.5)))
-    quads.append(_cross(middle + [0, 0, 1.2], 1.2, 1.1, 2, 0.4))
-    _leaf_quads(builder, np.concatenate(quads), middle, _LEAF)
+    quads = [_cross(middle, 1.95, 1.9, 2, rng.uniform(0, 1))]
+    for k in range(4):
+        angle = k * 2 * np.pi / 4 + rng.uniform(-0.3, 0.3)
+        spot = middle + [1.1 * np.cos(angle), 1.1 * np.sin(angle), rng.uniform(-0.8, 0.9)]
+        # One board a clump, across the way out: seen from the side the others show.
+        quads.append(_cross(spot, 1.25, 1.15, 1, angle + np.pi / 2 + rng.uniform(-0.4, 0.4)))
+    quads.append(_cross(middle + [0, 0, 1.2], 1.3, 1.1, 2, 0.4))
+    _leaf_quads(builder, np.concatenate(quads), middle, _LEAF, small=True)
+    _from_afar(builder, 7.1, 2.3, _LEAF)
     return builder.parts()
 
 
@@ -68,12 +99,13 @@ def slender(variant: int) -> Model:
     """A narrow tree some 7 m high, crown of 1.2 m radius."""
     rng = np.random.default_rng(100 + variant)
     builder = MeshBuilder()
-    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 3.0), 0.14, 0.08, 6, _BARK)
+    _trunk(builder, 3.0, (0.14, 0.08), _BARK)
     middle = np.array([0.0, 0.0, 4.6])
     stack = [
         _cross(np.array([0, 0, z]), r, 1.3, 2, rng.uniform(0, 1.5)) for z, r in ((3.2, 1.0), (4.5, 1.2), (5.8, 0.9))
     ]
-    _leaf_quads(builder, np.concatenate(stack), middle, (118, 146, 70))
+    _leaf_quads(builder, np.concatenate(stack), middle, (118, 146, 70), small=True)
+    _from_afar(builder, 7.1, 1.3, (118, 146, 70))
     return builder.parts()
 
 
@@ -81,10 +113,12 @@ def slender(variant: int) -> Model:
 def conifer() -> Model:
     """A dark conifer some 9 m high."""
     builder = MeshBuilder()
-    builder.tube("bark", VEGETATION_TAG, (0, 0, -0.4), (0, 0, 7.5), 0.19, 0.05, 6, (92, 74, 60))
+    _trunk(builder, 7.5, (0.19, 0.05), (92, 74, 60))
     layers = ((1.9, 2.1, 1.3), (3.6, 1.75, 1.3), (5.2, 1.35, 1.2), (6.7, 0.95, 1.2), (8.1, 0.5, 1.0))
     quads = [_cross(np.array([0, 0, z]), r, h, 2, 0.6 * k) for k, (z, r, h) in enumerate(layers)]
-    _leaf_quads(builder, np.concatenate(quads), np.array([0.0, 0.0, 3.0]), _DARK_LEAF)
+    middle = np.array([0.0, 0.0, 3.0])
+    _leaf_quads(builder, np.concatenate(quads), middle, _DARK_LEAF, small=True)
+    _from_afar(builder, 9.1, 1.9, _DARK_LEAF)
     return builder.parts()
 
 
@@ -102,7 +136,7 @@ def bush() -> Model:
     """A bush 1.3 m high."""
     builder = MeshBuilder()
     middle = np.array([0.0, 0.0, 0.45])
-    _leaf_quads(builder, _cross(middle, 0.85, 0.8, 3), middle, (98, 128, 64))
+    _leaf_quads(builder, _cross(middle, 0.85, 0.8, 3), middle, (98, 128, 64), small=True)
     return builder.parts()
 
 

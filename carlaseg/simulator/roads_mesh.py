@@ -17,7 +17,7 @@ ROAD_TAG, SIDEWALK_TAG, GROUND_TAG = 1, 2, 25
 SIDEWALK_M = 0.15
 _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
-_CELL_M = 8.0
+_CELL_M, _FAR_CELL_M = 8.0, 24.0
 _PLANE_POINTS = 8
 # Textures are near white: the hue of a surface is its vertex colour.
 _ROAD_COLOR = (126, 126, 130)
@@ -37,6 +37,7 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
             _sidewalk(builder, lane)
         else:
             _roadway(builder, lane, outermost[lane.road, lane.section_s, lane.lane > 0] is lane)
+    _far_roadways(builder, pavement)
     heights = {j: _HeightField(strips) for j, strips in _junction_strips(pavement).items()}
     for junction, region in pavement.junction_roads.items():
         _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _JUNCTION_COLOR)
@@ -45,8 +46,10 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
         roads = pavement.junction_roads.get(junction)
         near_road = region.intersection(roads.buffer(_KERB_TOP_M)) if roads is not None else region.difference(region)
         height = heights[junction]
-        _region(builder, "kerb", SIDEWALK_TAG, near_road, height, SIDEWALK_M, _KERB_COLOR)
-        _region(builder, "paving", SIDEWALK_TAG, region.difference(near_road), height, SIDEWALK_M, _WALK_COLOR)
+        _region(builder, "kerb", SIDEWALK_TAG, near_road, height, SIDEWALK_M, _KERB_COLOR, small=True)
+        rest = region.difference(near_road)
+        _region(builder, "paving", SIDEWALK_TAG, rest, height, SIDEWALK_M, _WALK_COLOR, small=True)
+        _region(builder, "paving", SIDEWALK_TAG, region, height, SIDEWALK_M, _WALK_COLOR, stand_in=True)
         _skirt(builder, region, height, SIDEWALK_M)
 
 
@@ -55,10 +58,26 @@ def _roadway(builder: MeshBuilder, lane: LaneStrip, is_outermost: bool) -> None:
     if lane.surface == "median":
         builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR)
         return
-    builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color)
+    builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color, small=True)
     if is_outermost:
         # Roads without a sidewalk end in the open: close the edge down into the terrain.
         _wall(builder, "asphalt", ROAD_TAG, lane.outer, lane.lane > 0, 0.0, color)
+
+
+def _far_roadways(builder: MeshBuilder, pavement: Pavement) -> None:
+    """From far away all lanes that lie side by side are one strip."""
+    sections: dict[tuple[int, float], list[LaneStrip]] = {}
+    for lane in pavement.strips:
+        if lane.junction == -1 and lane.surface == "road":
+            sections.setdefault((lane.road, lane.section_s), []).append(lane)
+    for lanes in sections.values():
+        lanes.sort(key=lambda lane: -lane.lane)
+        first = 0
+        for k, lane in enumerate(lanes):
+            if k + 1 == len(lanes) or not np.allclose(lane.right, lanes[k + 1].left, atol=0.02):
+                far = strip(lane.right, lanes[first].left)
+                builder.quads("asphalt", ROAD_TAG, far, colors=_ROAD_COLOR, stand_in=True)
+                first = k + 1
 
 
 def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
@@ -69,8 +88,11 @@ def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
     left_of_road = lane.lane > 0
     kerb = strip(lane.inner, middle) if left_of_road else strip(middle, lane.inner)
     rest = strip(middle, lane.outer) if left_of_road else strip(lane.outer, middle)
-    builder.quads("kerb", SIDEWALK_TAG, kerb + up, colors=_KERB_COLOR)
-    builder.quads("paving", SIDEWALK_TAG, rest + up, colors=_WALK_COLOR)
+    builder.quads("kerb", SIDEWALK_TAG, kerb + up, colors=_KERB_COLOR, small=True)
+    builder.quads("paving", SIDEWALK_TAG, rest + up, colors=_WALK_COLOR, small=True)
+    # From far away it rises from the road without a kerb: no face to draw, and no gap.
+    far = strip(lane.inner, lane.outer + up) if left_of_road else strip(lane.outer + up, lane.inner)
+    builder.quads("paving", SIDEWALK_TAG, far, colors=_WALK_COLOR, stand_in=True)
     for line, facing_left in ((lane.left, True), (lane.right, False)):
         _wall(builder, "kerb", SIDEWALK_TAG, line, facing_left, SIDEWALK_M, _KERB_COLOR)
 
@@ -142,14 +164,17 @@ def _region(
     height: _HeightField,
     lift: float,
     color: tuple[int, int, int],
+    *,
+    small: bool = False,
+    stand_in: bool = False,
 ) -> None:
-    triangles = tessellate(region, _CELL_M)
+    # From far away there is no texture, which large faces would tear.
+    triangles = tessellate(region, _FAR_CELL_M if stand_in else _CELL_M)
     if len(triangles) == 0:
         return
     z = height(triangles.reshape(-1, 2)) + lift
-    builder.flat_triangles(
-        material, tag, np.column_stack([triangles.reshape(-1, 2), z]).reshape(-1, 3, 3), colors=color
-    )
+    corners = np.column_stack([triangles.reshape(-1, 2), z]).reshape(-1, 3, 3)
+    builder.flat_triangles(material, tag, corners, colors=color, small=small, stand_in=stand_in)
 
 
 def _skirt(builder: MeshBuilder, region: BaseGeometry, height: _HeightField, lift: float) -> None:

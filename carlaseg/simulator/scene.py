@@ -47,7 +47,8 @@ class MeshPart:
         colors: uint8 (N, 3), RGB albedo, multiplied with the material's texture.
         triangles: int32 (M, 3), counter-clockwise seen from the front.
         instances: uint16 (N,), 0 for none; equal for all corners of one object (a building, a tree).
-        small: true for props that may be left out beyond some 150 m.
+        small: true for what is left out far away, where it would be smaller than a pixel.
+        stand_in: true for what is drawn only far away, in place of small parts.
         two_sided: true when the back of a face must be drawn as well (leaves, thin sheets).
     """
 
@@ -61,6 +62,7 @@ class MeshPart:
     instances: NDArray[np.uint16]
     small: bool = False
     two_sided: bool = False
+    stand_in: bool = False
 
 
 @dataclass(frozen=True)

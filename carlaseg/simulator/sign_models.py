@@ -39,9 +39,9 @@ def light_head() -> Model:
     builder.box("metal", _LIGHT_TAG, (0, 0, 0), (0.13, 0.19, 0.52), 0.0, (40, 42, 42), bottom=True)
     builder.box("metal", _LIGHT_TAG, (-0.14, 0, 0), (0.01, 0.3, 0.64), 0.0, (20, 20, 20), bottom=True)
     for name, z in LAMP_OFFSETS_M.items():
-        _disc(builder, "lamp_glass", _LIGHT_TAG, 0.135, z, _ring(LAMP_RADIUS_M, 10), _UNLIT[name])
+        _disc(builder, "lamp_glass", _LIGHT_TAG, 0.135, z, _ring(LAMP_RADIUS_M, 10), _UNLIT[name], small=True)
         visor = (0.22, 0.0, z + LAMP_RADIUS_M + 0.015)
-        builder.box("metal", _LIGHT_TAG, visor, (0.09, 0.13, 0.012), 0.0, (30, 32, 32), bottom=True)
+        builder.box("metal", _LIGHT_TAG, visor, (0.09, 0.13, 0.012), 0.0, (30, 32, 32), bottom=True, small=True)
     return builder.parts()
 
 
@@ -77,7 +77,15 @@ def _ring(radius: float, corners: int, start: float = 0.0) -> Array:
 
 
 def _disc(
-    builder: MeshBuilder, material: str, tag: int, x: float, z: float, shape: Array, color: tuple[int, int, int]
+    builder: MeshBuilder,
+    material: str,
+    tag: int,
+    x: float,
+    z: float,
+    shape: Array,
+    color: tuple[int, int, int],
+    *,
+    small: bool = False,
 ) -> None:
     """A convex face (n, 2) in y and z that looks along +x; its corners may run either way."""
     corners = np.column_stack([np.full(len(shape), x), shape[:, 0], z + shape[:, 1]])
@@ -85,7 +93,7 @@ def _disc(
     fan = np.stack([np.repeat(middle[None], len(shape), 0), corners, np.roll(corners, -1, axis=0)], axis=1)
     if np.cross(fan[0, 1] - fan[0, 0], fan[0, 2] - fan[0, 0])[0] < 0:
         fan = fan[:, ::-1]
-    builder.flat_triangles(material, tag, fan, np.full((len(fan), 3, 2), 0.5), color)
+    builder.flat_triangles(material, tag, fan, np.full((len(fan), 3, 2), 0.5), color, small=small)
 
 
 def _plate(builder: MeshBuilder, z: float, shape: Array, color: tuple[int, int, int]) -> None:

@@ -28,15 +28,16 @@ def lamp_model() -> Model:
     """A street lamp; its arm reaches along x."""
     builder = MeshBuilder()
     grey = (108, 112, 114)
-    builder.tube("pole_metal", POLE_TAG, (0, 0, -0.3), (0, 0, _LAMP_HEIGHT_M - 0.3), 0.1, 0.06, 8, grey)
-    builder.tube("pole_metal", POLE_TAG, (0, 0, 0), (0, 0, 0.9), 0.15, 0.13, 8, grey)
-    builder.tube(
-        "pole_metal", POLE_TAG, (0, 0, _LAMP_HEIGHT_M - 0.35), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), 0.05, 0.04, 6, grey
-    )
+    foot, bend, tip = (0, 0, -0.3), (0, 0, _LAMP_HEIGHT_M - 0.3), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M)
+    for sides, near in ((8, True), (3, False)):
+        builder.tube("pole_metal", POLE_TAG, foot, bend, 0.1, 0.06, sides, grey, small=near, stand_in=not near)
+        arm = (0, 0, _LAMP_HEIGHT_M - 0.35)
+        builder.tube("pole_metal", POLE_TAG, arm, tip, 0.05, 0.04, min(sides, 6), grey, small=near, stand_in=not near)
+    builder.tube("pole_metal", POLE_TAG, (0, 0, 0), (0, 0, 0.9), 0.15, 0.13, 8, grey, small=True)
     builder.box("metal", POLE_TAG, (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M), (0.38, 0.14, 0.06), 0.0, (120, 124, 126))
     face = [(_LAMP_ARM_M - 0.3, 0.1), (_LAMP_ARM_M + 0.3, 0.1), (_LAMP_ARM_M + 0.3, -0.1), (_LAMP_ARM_M - 0.3, -0.1)]
     glass = [[(x, y, _LAMP_HEIGHT_M - 0.065) for x, y in face]]
-    builder.quads("lamp_glass", POLE_TAG, glass, np.full((4, 2), 0.5), (226, 222, 206))
+    builder.quads("lamp_glass", POLE_TAG, glass, np.full((4, 2), 0.5), (226, 222, 206), small=True)
     return builder.parts()
 
 

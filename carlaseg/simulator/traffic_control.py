@@ -68,8 +68,12 @@ def _light(builder: MeshBuilder, approach: Approach, phase: int, lots: Lots, box
     over_lane = road.points(s, np.array([(inner + outer) / 2]), _POLE_HEIGHT_M - 0.15)[0]
     instance = builder.new_instance()
     pole_top = foot + [0.0, 0.0, _POLE_HEIGHT_M]
-    builder.tube("pole_metal", POLE_TAG, foot - [0, 0, 0.3], pole_top, 0.11, 0.08, 8, _POLE_COLOR, instance)
-    builder.tube("pole_metal", POLE_TAG, pole_top - [0, 0, 0.15], over_lane, 0.06, 0.045, 6, _POLE_COLOR, instance)
+    for a, b, radii, sides in (
+        (foot - [0, 0, 0.3], pole_top, (0.11, 0.08), 8),
+        (pole_top - [0, 0, 0.15], over_lane, (0.06, 0.045), 6),
+    ):
+        builder.tube("pole_metal", POLE_TAG, a, b, *radii, sides, _POLE_COLOR, instance, small=True)
+        builder.tube("pole_metal", POLE_TAG, a, b, *radii, 3, _POLE_COLOR, instance, stand_in=True)
     faces = heading + np.pi
     forward = np.array([np.cos(faces), np.sin(faces), 0.0])
     heads = np.stack(

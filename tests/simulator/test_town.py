@@ -19,6 +19,7 @@ import shapely
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.opendrive import read_opendrive
 from carlaseg.simulator.pavement import Pavement
+from carlaseg.simulator.renderer.tiles import cut_into_tiles
 from carlaseg.simulator.scene import MeshPart, Town
 from carlaseg.simulator.town import build_town, town_names
 from carlaseg.simulator.town_opendrive import generate_opendrive
@@ -108,9 +109,10 @@ def test_every_array_is_what_the_contract_says(name: str) -> None:
         assert np.isfinite(part.positions).all()
         assert np.isfinite(part.uvs).all()
         assert np.abs(np.linalg.norm(part.normals, axis=1) - 1.0).max() < 1e-3
-        assert np.abs(part.uvs).max() < 16.0, part.material
         assert 0 <= part.tag <= 28
     assert {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 24} <= {part.tag for part in built.parts}
+    # Large coordinates would tear textures: each tile brings its own back to nought.
+    assert max(float(np.abs(batch.uvs).max()) for batch in cut_into_tiles(built.parts)) < 64.0
     assert 30_000 < sum(len(part.triangles) for part in built.parts) < 200_000
 
 
@@ -180,7 +182,7 @@ def test_one_can_drive_two_kilometres_from_every_spawn_point(name: str) -> None:
 def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
     """Vertices of street surfaces lie on the boundaries that the real map's waypoints give."""
     asphalt = np.concatenate(
-        [part.positions for part in town(name).parts if part.material == "asphalt" and not part.small]
+        [part.positions for part in town(name).parts if part.material == "asphalt" and not part.stand_in]
     )
     network = read_opendrive(town(name).opendrive)
     tree = shapely.STRtree(shapely.points(asphalt[:, :2].astype(np.float64)))
@@ -188,7 +190,7 @@ def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
     for road in network.roads.values():
         if road.junction != -1:
             continue
-        for s in road.stations(road.sections[0], 0.01, 8.0)[1:-1]:
+        for s in road.stations(road.sections[0], 0.02, 8.0)[1:-1]:
             for lane in (-1, 1):
                 waypoint = real_map(name).get_waypoint_xodr(road.id, lane, float(s))
                 side = waypoint.transform.get_right_vector()

@@ -11,16 +11,22 @@ from numpy.typing import NDArray
 from panda3d import core
 
 from carlaseg.simulator import bodies
+from carlaseg.simulator.bodies.coarse import coarsened
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.decals import ActorDecals, DecalKey
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import MATERIALS
 from carlaseg.simulator.renderer.placement import body_matrix
 from carlaseg.simulator.renderer.shadows import ground_height
-from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, Palette
+from carlaseg.simulator.renderer.static import DEPTH_TAG, FAR_RANGE_M, SOLID, Palette
 from carlaseg.simulator.scene import MeshPart, Pose, Town, VisibleActor
 
 _GROUNDED_M = 0.7
+# How far an actor is drawn with all its details, before cameras scale it (see `static.lod_scale`).
+_DETAIL_RANGE_M = 40.0
+# What is merged beyond: of cars, and of people and what has their size.
+_CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
+_DEFAULT_CELL_M = 0.3
 
 
 @dataclass
@@ -38,6 +44,11 @@ class _Shown:
 
     color_node: Any
     id_node: Any
+    color_near: Any
+    id_near: Any
+    color_far: Any
+    id_far: Any
+    far_nodes: list[Any] = field(default_factory=list)
     shell_nodes: list[Any] = field(default_factory=list)
     limb_nodes: list[Any] = field(default_factory=list)
     is_relit: bool = False
@@ -107,16 +118,22 @@ class ActorScene:
         if shown is None:
             # Sorted by id: the order in which actors came must not show in the picture.
             name, order = f"actor-{actor.actor_id}", actor.actor_id & 0x7FFFFFFF
-            shown = _Shown(self._color_top.attachNewNode(name, order), self._id_top.attachNewNode(name, order))
+            color, ids = self._color_top.attachNewNode(name, order), self._id_top.attachNewNode(name, order)
+            near, far = zip(_near_and_far(color), _near_and_far(ids), strict=True)
+            shown = _Shown(color, ids, *near, *far)
             self._shown[actor.actor_id] = shown
         shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
         if shell != shown.shell:
             shown.shell = shell
-            self._swap(shown.shell_nodes, shown, self._mesh(shell, bodies.build_shell), actor.actor_id)
+            near = shown.color_near, shown.id_near
+            self._swap(shown.shell_nodes, near, self._mesh(shell, bodies.build_shell), actor.actor_id)
+            far = shown.color_far, shown.id_far
+            self._swap(shown.far_nodes, far, self._far_mesh(shell, limbs), actor.actor_id)
             shown.is_relit = True
         if limbs is not None and limbs != shown.limbs:
             shown.limbs = limbs
-            self._swap(shown.limb_nodes, shown, self._mesh(limbs, bodies.build_limbs), actor.actor_id)
+            near = shown.color_near, shown.id_near
+            self._swap(shown.limb_nodes, near, self._mesh(limbs, bodies.build_limbs), actor.actor_id)
         if actor.pose != shown.pose or shown.is_relit:
             shown.pose = actor.pose
             self._lay_decals(actor, shown)
@@ -124,13 +141,14 @@ class ActorScene:
             shown.color_node.setMat(matrix)
             shown.id_node.setMat(matrix)
 
-    def _swap(self, nodes: list[Any], shown: _Shown, mesh: _Mesh, actor_id: int) -> None:
+    def _swap(self, nodes: list[Any], parents: tuple[Any, Any], mesh: _Mesh, actor_id: int) -> None:
         """Puts a mesh in the place of what was there before."""
+        color, ids = parents
         for node in nodes:
             node.removeNode()
-        nodes[:] = [shown.color_node.attachNewNode(mesh.color)]
+        nodes[:] = [color.attachNewNode(mesh.color)]
         for tag, shape in mesh.shapes:
-            nodes.append(shown.id_node.attachNewNode(shape))
+            nodes.append(ids.attachNewNode(shape))
             nodes[-1].setAttrib(flat_identity(tag, actor_id))
 
     def _lay_decals(self, actor: VisibleActor, shown: _Shown) -> None:
@@ -148,11 +166,30 @@ class ActorScene:
             looks = [self._meshes[look].corners for look in (shown.shell, shown.limbs) if look is not None]
             shown.decal_node = self._decals.attach(shown.color_node, key, actor, np.concatenate(looks))
 
+    def _far_mesh(self, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> _Mesh:
+        """The whole body in few faces, its limbs at rest."""
+        key = ("far", shell)
+        mesh = self._meshes.get(key)
+        if mesh is None:
+            resting = () if limbs is None else bodies.build_limbs(limbs._replace(step=1, steer=0))
+            parts = coarsened(bodies.build_shell(shell) + resting, _CELL_M.get(shell.kind, _DEFAULT_CELL_M))
+            mesh = self._meshes[key] = make_mesh(parts, self._palette)
+        return mesh
+
     def _mesh(self, key: Any, build: Any) -> _Mesh:
         mesh = self._meshes.get(key)
         if mesh is None:
             mesh = self._meshes[key] = make_mesh(build(key), self._palette)
         return mesh
+
+
+def _near_and_far(node: Any) -> tuple[Any, Any]:
+    """Two nodes below one, of which cameras see the first from near and the second from afar."""
+    switch = core.LODNode("detail")
+    switch.addSwitch(_DETAIL_RANGE_M, 0)
+    switch.addSwitch(FAR_RANGE_M, _DETAIL_RANGE_M)
+    attached = node.attachNewNode(switch)
+    return attached.attachNewNode("near"), attached.attachNewNode("far")
 
 
 def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from math import atan2, cos, degrees, radians, sin
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.scene import Town, VisibleActor
 
 _LIFT_M = 0.03
+# How far actors have shadows, before cameras scale it.
+_RANGE_M = 110.0
+_TOWN_RANGE_M, _TILE_M = 300.0, 96.0
 # A shadow is made again when the sun has turned this far around the actor.
 _TURN_STEP_DEG = 10
 # Low and high beam among CARLA's light bits.
@@ -48,6 +51,14 @@ def _blend(top: Any) -> None:
     top.setLightOff(10)
 
 
+def _tiles(vertices: NDArray[np.void], triangles: NDArray[np.int32]) -> Iterator[shadows.Mesh]:
+    """A mesh cut into squares, so that only what is near is drawn."""
+    cells = np.floor(vertices["position"][triangles].mean(axis=1)[:, :2] / _TILE_M)
+    for cell in np.unique(cells, axis=0):
+        used, local = np.unique(triangles[(cells == cell).all(axis=1)], return_inverse=True)
+        yield vertices[used], local.reshape(-1, 3).astype(np.int32)
+
+
 class TownDecals:
     """Shadows of buildings and trees by day, pools under street lamps by night."""
 
@@ -67,7 +78,11 @@ class TownDecals:
                 self._casters = shadows.casters(self._town)
             mesh = shadows.town_shadow(self._town, self._casters, light)
         if mesh is not None:
-            self._top.attachNewNode(_decal(mesh))
+            for tile in _tiles(*mesh):
+                switch = core.LODNode("decals")
+                switch.addSwitch(_TOWN_RANGE_M, 0)
+                switch.setCenter(core.Point3(*map(float, tile[0]["position"].mean(axis=0))))
+                self._top.attachNewNode(switch).attachNewNode(_decal(tile))
 
 
 class ActorDecals:
@@ -100,14 +115,17 @@ class ActorDecals:
             actor: whose decals.
             points: float32 (N, 3), the look's corners in the actor's frame.
         """
-        top = parent.attachNewNode("decals")
-        _blend(top)
+        switch = core.LODNode("decals")
+        switch.addSwitch(_RANGE_M, 0)
+        below = parent.attachNewNode(switch)
+        top = below.attachNewNode("decals")
+        _blend(below)
         if key not in self._made and self._light is not None:
             meshes = self._make(self._light, key, actor, points)
             self._made[key] = tuple(_decal(mesh) for mesh in meshes)
         for node in self._made.get(key, ()):
             top.attachNewNode(node)
-        return top
+        return below
 
     def _make(
         self, light: Light, key: DecalKey, actor: VisibleActor, points: NDArray[np.float32]

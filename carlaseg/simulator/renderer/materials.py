@@ -32,12 +32,14 @@ class Material:
         alpha: pixels whose alpha is below a half are not drawn.
         glows: not shaded: always, at night, or never.
         soaks: how much rain darkens it, 0-1.
+        texture_of: the material whose texture it shares; what shares a texture is drawn together.
     """
 
     paint: Painter | None = None
     alpha: bool = False
     glows: str = "never"
     soaks: float = 0.0
+    texture_of: str | None = None
 
 
 def noise(rng: np.random.Generator, size: int, cells: tuple[int, ...], persistence: float = 0.6) -> Field:
@@ -71,12 +73,6 @@ def _asphalt(rng: np.random.Generator, night: bool) -> Field:
     stones = rng.random((SIZE_PX, SIZE_PX))
     value = np.where(stones > 0.985, value + 0.22, np.where(stones < 0.02, value - 0.2, value))
     return _tint((232, 232, 235), value.astype(np.float32))
-
-
-def _asphalt_junction(rng: np.random.Generator, night: bool) -> Field:
-    pixels = _asphalt(rng, night)
-    patches: Field = pixels * (0.95 + 0.1 * noise(rng, SIZE_PX, (4, 8), 0.7))[..., None]
-    return patches
 
 
 def _road_paint(rng: np.random.Generator, night: bool) -> Field:
@@ -135,6 +131,19 @@ def _leaves(rng: np.random.Generator, night: bool) -> Field:
     return np.dstack([_tint((240, 246, 232), _leaf_field(rng)), np.where(solid, 255.0, 0.0).astype(np.float32)])
 
 
+def _tree(rng: np.random.Generator, night: bool) -> Field:
+    """A whole tree as seen from far away: a ragged crown over a dark trunk."""
+    axis = (np.arange(SIZE_PX, dtype=np.float32) + 0.5) / SIZE_PX
+    across, down = (axis - 0.5)[None, :], axis[:, None]
+    ragged = noise(rng, SIZE_PX, (8, 16, 32, 64), 0.9) - 0.5
+    crown = np.hypot(across / 0.47, (down - 0.40) / 0.40) + ragged * 0.8 < 0.95
+    trunk = (np.abs(across) < 0.035) & (down > 0.5)
+    # Darker below: what a crown shades of itself.
+    value = _leaf_field(rng) * (1.12 - 0.5 * down)
+    pixels = np.where(crown[..., None], _tint((240, 246, 232), value), np.float32([128, 92, 104]))
+    return np.dstack([pixels, np.where(crown | trunk, 255.0, 0.0).astype(np.float32)]).astype(np.float32)
+
+
 def _bark(rng: np.random.Generator, night: bool) -> Field:
     stretched = cv2.resize(rng.random((8, 64), np.float32), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return _tint((240, 234, 226), 0.55 + 0.5 * stretched + 0.12 * _grain(rng))
@@ -184,10 +193,6 @@ def _fence_wood(rng: np.random.Generator, night: bool) -> Field:
 
 def _metal(rng: np.random.Generator, night: bool) -> Field:
     return _tint((246, 247, 250), 0.9 + 0.1 * noise(rng, SIZE_PX, (4, 8, 16)) + 0.03 * _grain(rng))
-
-
-def _sign_face(rng: np.random.Generator, night: bool) -> Field:
-    return _tint((252, 252, 252), 0.96 + 0.04 * noise(rng, SIZE_PX, (4, 8, 16)))
 
 
 def _facade(kind: str) -> Painter:
@@ -264,20 +269,27 @@ MATERIALS: dict[str, Material] = {
     "wall_stone": Material(_wall_stone, soaks=0.2),
     "fence_wood": Material(_fence_wood),
     "metal": Material(_metal),
-    "pole_metal": Material(_metal),
-    "sign_face": Material(_sign_face),
+    "pole_metal": Material(_metal, texture_of="metal"),
+    "sign_face": Material(),
     "bark": Material(_bark),
     "hedge": Material(_hedge),
     "road_paint": Material(_road_paint, soaks=0.35),
     "kerb": Material(_kerb, soaks=0.6),
     "paving": Material(_paving, soaks=0.7),
     "asphalt": Material(_asphalt, soaks=1.0),
-    "asphalt_junction": Material(_asphalt_junction, soaks=1.0),
+    "asphalt_junction": Material(_asphalt, soaks=1.0, texture_of="asphalt"),
     "soil": Material(_soil, soaks=0.5),
     "grass": Material(_grass, soaks=0.2),
     "leaves": Material(_leaves, alpha=True),
+    "tree": Material(_tree, alpha=True),
     "fence_mesh": Material(_fence_mesh, alpha=True),
 }
+
+
+def texture_name(material: str) -> str:
+    """The material whose texture a material is drawn with; "plain" for those without one."""
+    entry = MATERIALS[material]
+    return "plain" if entry.paint is None else entry.texture_of or material
 
 
 @lru_cache(maxsize=64)

@@ -13,11 +13,12 @@ from panda3d import core
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
 from carlaseg.simulator.renderer.placement import camera_matrix
-from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID
+from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, lod_scale
 from carlaseg.simulator.scene import Pose
 
 NEAR_M = 0.2
-FAR_M = 500.0
+# Farther than anything is drawn, see `static.FAR_RANGE_M`.
+FAR_M = 1000.0
 SKY_TAG = 11
 
 PassKind = Literal["color", "id", "depth"]
@@ -70,7 +71,9 @@ class Pass:
         self.buffer = engine.make_buffer(*drawn)
         self._nodes = []
         camera = core.Camera(kind)
+        focal_px = width / (2 * tan(radians(fov_deg) / 2))
         camera.setLens(pinhole(self._size, drawn, fov_deg, NEAR_M, FAR_M))
+        camera.setLodScale(lod_scale(focal_px))
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(10)
         if kind == "color":

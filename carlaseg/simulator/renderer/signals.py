@@ -17,6 +17,8 @@ from carlaseg.simulator.scene import Town, TrafficLightSite
 TRAFFIC_LIGHT_TAG = 7
 # CARLA's state to height over the middle of the head and colour. Lamps sit a centimetre before the town's dark ones.
 _LAMPS = {0: (0.31, (255, 52, 40)), 1: (0.0, (255, 196, 40)), 2: (-0.31, (60, 255, 130))}
+# Before cameras scale it, see `static.lod_scale`.
+_RANGE_M = 110.0
 _RADIUS_M, _FORWARD_M, _SIDES = 0.12, 0.147, 10
 
 
@@ -50,6 +52,14 @@ def _instance_of(site: TrafficLightSite, town: Town) -> int:
     return best
 
 
+def _within_range(top: Any, site: TrafficLightSite) -> Any:
+    """A node that is drawn from near only: farther away a lamp is less than a pixel."""
+    switch = core.LODNode("lamps")
+    switch.addSwitch(_RANGE_M, 0)
+    switch.setCenter(core.Point3(*map(float, np.asarray(site.head_center_town).reshape(-1, 3)[0])))
+    return top.attachNewNode(switch).attachNewNode("states")
+
+
 class SignalLamps:
     """One node for each traffic light and state, of which at most one a light is shown."""
 
@@ -65,6 +75,7 @@ class SignalLamps:
                 continue
             instance = _instance_of(site, town)
             states = self._nodes.setdefault(site.signal_id, {})
+            parents = [_within_range(top, site) for top in (color_top, id_top)]
             for state, (_, rgb) in _LAMPS.items():
                 points, triangles = _lamps(site, state)
                 colored = np.zeros(len(points), panda.BAKED_VERTEX)
@@ -73,10 +84,10 @@ class SignalLamps:
                 shapes["position"] = points
                 shapes["color"] = (TRAFFIC_LIGHT_TAG, instance & 255, instance >> 8, 255)
                 pair = []
-                for top, vertices in ((color_top, colored), (id_top, shapes)):
+                for parent, vertices in zip(parents, (colored, shapes), strict=True):
                     node = core.GeomNode("lamps")
                     node.addGeom(panda.geometry(vertices, triangles), palette.color_state("lamp_glass"))
-                    attached = top.attachNewNode(node)
+                    attached = parent.attachNewNode(node)
                     attached.stash()
                     pair.append(attached)
                 states[state] = (pair[0], pair[1])

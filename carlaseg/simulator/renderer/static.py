@@ -10,11 +10,15 @@ from panda3d import core
 
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.lighting import Light, lamp_light, shade
-from carlaseg.simulator.renderer.materials import MATERIALS, paint_texture
-from carlaseg.simulator.renderer.tiles import TILE_M, Batch, cut_into_tiles
+from carlaseg.simulator.renderer.materials import MATERIALS, paint_texture, texture_name
+from carlaseg.simulator.renderer.tiles import TILE_M, Batch, Range, cut_into_tiles, row_keys, welded
 from carlaseg.simulator.scene import Town
 
-SMALL_PROP_RANGE_M = 170.0
+# How far from a tile's middle its small parts are drawn, and how far all of it; cameras scale it, see `lod_scale`.
+NEAR_RANGE_M, FAR_RANGE_M = 170.0, 520.0
+# Well before the far plane: what the rasteriser cuts off there, it draws over all that is nearer.
+_FARTHEST_M = 850.0
+_HALF_TILE_M, _SMALLEST_RANGE_M, _M_PER_PX = 68.0, 45.0, 0.25
 # Key of the tag by which the depth pass knows how to draw a node: SOLID, or the name of an alpha-tested material.
 DEPTH_TAG, SOLID = "depth", "solid"
 
@@ -25,7 +29,9 @@ class Palette:
     def __init__(self) -> None:
         self._night = False
         self._textures = {
-            name: panda.texture(name, paint_texture(name)) for name, entry in MATERIALS.items() if entry.paint
+            name: panda.texture(name, paint_texture(name))
+            for name, entry in MATERIALS.items()
+            if entry.paint and texture_name(name) == name
         }
         # Same alpha and filters as in colour, white otherwise: the same pixels are cut out, and ids pass unchanged.
         self.alpha_textures = {}
@@ -52,8 +58,9 @@ class Palette:
     def color_state(self, material: str, two_sided: bool = False) -> Any:
         """State for the coloured mesh."""
         node = core.NodePath("state")
-        if material in self._textures:
-            node.setTexture(self._textures[material])
+        texture = self._textures.get(texture_name(material))
+        if texture is not None:
+            node.setTexture(texture)
         if MATERIALS[material].alpha:
             node.setAttrib(core.AlphaTestAttrib.make(core.RenderAttrib.MGreater, 0.5))
         if MATERIALS[material].glows == "always":
@@ -84,6 +91,9 @@ class StaticScene:
             top.setBin(panda.TOWN_BIN, 0)
             top.setAttrib(core.ColorAttrib.makeVertex())
         id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
+        heights: dict[tuple[int, int], float] = {}
+        for batch in self._batches:
+            heights.setdefault(batch.tile, float(batch.positions[:, 2].mean()))
         start = 0
         while start < len(self._batches):
             first = self._batches[start]
@@ -91,17 +101,15 @@ class StaticScene:
             while end < len(self._batches) and _group(self._batches[end]) == _group(first):
                 end += 1
             members = self._batches[start:end]
-            self._add_colors(members, palette, _parent(color_top, first))
-            _add_ids(members, palette, _parent(id_top, first))
+            self._add_colors(members, palette, _parent(color_top, first, heights[first.tile]))
+            _add_ids(members, palette, _parent(id_top, first, heights[first.tile]))
             start = end
         self._normals = _concatenate([b.normals for b in self._batches], 3)
         self._positions = _concatenate([b.positions for b in self._batches], 3)
         self._albedo = _concatenate([b.albedo for b in self._batches], 3)
-        counts = [len(b.positions) for b in self._batches]
-        self._soaks = np.repeat(np.array([MATERIALS[b.material].soaks for b in self._batches], np.float32), counts)
-        glows = {"never": 0, "night": 1, "always": 2}
-        self._glows = np.repeat(np.array([glows[MATERIALS[b.material].glows] for b in self._batches], np.int8), counts)
-        self._slices = np.cumsum([0, *counts])
+        self._soaks = np.concatenate([b.soaks for b in self._batches] or [np.zeros(0, np.float32)])
+        self._glows = np.concatenate([b.glows for b in self._batches] or [np.zeros(0, np.int8)])
+        self._slices = np.cumsum([0, *(len(b.positions) for b in self._batches)])
 
     def _add_colors(self, members: list[Batch], palette: Palette, parent: Any) -> None:
         node = core.GeomNode("colors")
@@ -110,9 +118,7 @@ class StaticScene:
             vertices["position"], vertices["uv"] = batch.positions, batch.uvs
             vertices["color"][:, 3] = 255
             self._baked.append((node, node.getNumGeoms(), vertices))
-            node.addGeom(
-                panda.geometry(vertices, batch.triangles), palette.color_state(batch.material, batch.two_sided)
-            )
+            node.addGeom(panda.geometry(vertices, batch.triangles), palette.color_state(batch.texture, batch.two_sided))
         parent.attachNewNode(node)
 
     def set_light(self, light: Light) -> None:
@@ -136,19 +142,22 @@ class StaticScene:
             panda.rewrite_vertices(node, geom, vertices)
 
 
-def _group(batch: Batch) -> tuple[tuple[int, int], bool]:
-    return batch.tile, batch.small
+def lod_scale(focal_px: float) -> float:
+    """What a camera scales distances by: what is left out or simplified is then some two pixels large."""
+    scale = NEAR_RANGE_M / (_HALF_TILE_M + max(_SMALLEST_RANGE_M, _M_PER_PX * focal_px))
+    return max(scale, FAR_RANGE_M / _FARTHEST_M)
 
 
-def _parent(top: Any, batch: Batch) -> Any:
-    if not batch.small:
-        return top
+def _group(batch: Batch) -> tuple[tuple[int, int], Range]:
+    return batch.tile, batch.range
+
+
+def _parent(top: Any, batch: Batch, height: float) -> Any:
     # The same centre and range in both meshes: a prop is in both passes or in neither.
-    switch = core.LODNode("props")
-    switch.addSwitch(SMALL_PROP_RANGE_M, 0)
-    height = float(batch.positions[:, 2].mean())
+    switch = core.LODNode("range")
+    switch.addSwitch(*((NEAR_RANGE_M, 0) if batch.range is Range.NEAR else (FAR_RANGE_M, NEAR_RANGE_M)))
     switch.setCenter(core.Point3((batch.tile[0] + 0.5) * TILE_M, (batch.tile[1] + 0.5) * TILE_M, height))
-    return top.attachNewNode(switch).attachNewNode("near")
+    return top.attachNewNode(switch).attachNewNode("content")
 
 
 def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
@@ -156,7 +165,7 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
     start = 0
     while start < len(members):
         first = members[start]
-        alpha = MATERIALS[first.material].alpha
+        alpha = MATERIALS[first.texture].alpha
         end = start
         while end < len(members) and _id_key(members[end]) == _id_key(first):
             end += 1
@@ -171,17 +180,20 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
         vertices["color"][:, :3], vertices["color"][:, 3] = identity, 255
         offsets = np.cumsum([0] + [len(b.positions) for b in run])
         triangles = np.concatenate([b.triangles + offset for b, offset in zip(run, offsets[:-1], strict=True)])
+        columns = [vertices["position"], identity.astype(np.float32)] + ([vertices["uv"]] if alpha else [])
+        corners, triangles = welded(row_keys(*columns), triangles)
+        vertices = vertices[corners]
         node = core.GeomNode("ids")
         node.addGeom(panda.geometry(vertices, triangles))
         attached = parent.attachNewNode(node)
         # On the node, not on the geom: the depth pass replaces it by the node's tag.
-        attached.setState(palette.id_state(first.material, first.two_sided))
-        attached.setTag(DEPTH_TAG, first.material if alpha else SOLID)
+        attached.setState(palette.id_state(first.texture, first.two_sided))
+        attached.setTag(DEPTH_TAG, first.texture if alpha else SOLID)
         start = end
 
 
 def _id_key(batch: Batch) -> tuple[str, bool]:
-    return (batch.material if MATERIALS[batch.material].alpha else "", batch.two_sided)
+    return (batch.texture if MATERIALS[batch.texture].alpha else "", batch.two_sided)
 
 
 def _concatenate(arrays: list[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
