@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from math import cos, pi, sin
+from math import cos, pi, sin, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +35,16 @@ class Sketch:
     def face(self, corners: Corners, color: Color, material: str = "plain", normals: Corners | None = None) -> None:
         """A flat triangle or quad, (3 or 4, 3), anticlockwise seen from outside."""
         if normals is None:
-            normal = np.cross(
-                corners[2] - corners[0], corners[-1] - corners[1] if len(corners) == 4 else corners[2] - corners[1]
-            )
-            length = float(np.linalg.norm(normal))
+            # In plain numbers: thousands of faces a body, and NumPy's cross product takes its time with each.
+            points: list[list[float]] = corners.tolist()
+            a, b, c, last = points[0], points[1], points[2], points[-1]
+            ux, uy, uz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+            vx, vy, vz = last[0] - b[0], last[1] - b[1], last[2] - b[2]
+            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            length = sqrt(x * x + y * y + z * z)
             if length < 1e-9:
                 return
-            normals = np.broadcast_to(normal / length, corners.shape)
+            normals = np.array([(x / length, y / length, z / length)] * len(corners))
         self._faces.setdefault((material, self.tag, len(corners)), []).append((corners, normals, color))
 
     def quad(self, a: Point, b: Point, c: Point, d: Point, color: Color, material: str = "plain") -> None:

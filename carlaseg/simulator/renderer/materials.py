@@ -139,8 +139,8 @@ def _tree(rng: np.random.Generator, night: bool) -> Field:
     crown = np.hypot(across / 0.47, (down - 0.40) / 0.40) + ragged * 0.8 < 0.95
     trunk = (np.abs(across) < 0.035) & (down > 0.5)
     # Darker below: what a crown shades of itself.
-    value = _leaf_field(rng) * (1.12 - 0.5 * down)
-    pixels = np.where(crown[..., None], _tint((240, 246, 232), value), np.float32([128, 92, 104]))
+    value = (_leaf_field(rng) * (1.12 - 0.5 * down)).astype(np.float32)
+    pixels = np.where(crown[..., None], _tint((240, 246, 232), value), np.array([128, 92, 104], np.float32))
     return np.dstack([pixels, np.where(crown | trunk, 255.0, 0.0).astype(np.float32)]).astype(np.float32)
 
 
