@@ -46,9 +46,13 @@ class Averaged:
             batches: where the statistics are taken from.
             epoch: whose batches.
         """
-        kept = [(variable, ops.convert_to_numpy(variable)) for variable in self._model.weights]
+        # Copies, always: a PyTorch or TensorFlow array may be a view of the variable that is about to change.
+        kept = [(variable, _copy(variable)) for variable in self._model.weights]
         try:
             self._model.optimizer.finalize_variable_values(self._model.trainable_variables)
+            # On JAX the weights now are the averages' own buffers, and a pass gives the buffers of its weights away.
+            for variable in self._model.trainable_variables:
+                variable.assign(_copy(variable))
             self._take_statistics(batches, epoch)
             yield
         finally:
@@ -94,6 +98,10 @@ class Averaged:
                 layer.momentum = momentum
             for layer, rate in zip(self._dropouts, rates, strict=True):
                 layer.rate = rate
+
+
+def _copy(variable: Any) -> NDArray[Any]:
+    return np.array(ops.convert_to_numpy(variable), copy=True)
 
 
 class _AsInTraining(keras.layers.Layer):  # type: ignore[misc]
