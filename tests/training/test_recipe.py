@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +77,20 @@ def test_averaged_weights_have_the_statistics_of_the_training_batches(folder: Pa
         assert norm.moving_variance.numpy() == pytest.approx(expected.var(0), rel=1e-3)
     assert all(np.array_equal(v.numpy(), newest[v.path]) for v in ready.model.weights)
     assert norm.momentum == 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_averaged_weights_come_and_go_under_another_backend(backend: str, folder: Path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, str(here / "averaging_on_a_backend.py"), str(folder)],
+        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{here}:{here.parent}"},
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.stdout == "same\n", done.stderr[-2000:]
 
 
 def test_accumulated_batches_make_the_update_of_one_large_batch(folder: Path) -> None:
