@@ -162,6 +162,8 @@ def record(config: RecordConfig) -> RecordResult:
         _finish_folder(folder, metadata, counts, config)
     if ending is not None or (writer.frames_written < config.frames and drive.ended_by is None):
         raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
+    for left in session.left_behind:
+        say("note", f"left behind: {left}")
     return RecordResult(
         folder=folder,
         frames=writer.frames_written,

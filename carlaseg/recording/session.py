@@ -33,6 +33,9 @@ CLEAN_UP_TIMEOUT_S = 2.0
 DESTROY_ROUNDS = 4
 """How often what was spawned is destroyed, at most, until the server says that it is gone."""
 
+RESTORE_ROUNDS = 3
+"""How often the settings found are put back, at most, until the server has them."""
+
 MAX_SUBSTEPS = 16
 """The server's limit of physics substeps a step. Source: CARLA documentation, "Physics substepping"."""
 
@@ -323,7 +326,7 @@ class Session:
         if self._found_settings is not None:
             self._try(
                 "the settings were not restored; the server may wait for ticks",
-                lambda: self.world.apply_settings(self._found_settings),
+                self._restore_settings,
             )
 
     def _try(self, complaint: str, action: Callable[[], object]) -> None:
@@ -332,6 +335,26 @@ class Session:
         except RuntimeError:
             if complaint not in self.left_behind:
                 self.left_behind.append(complaint)
+
+    def _restore_settings(self) -> None:
+        """Put the settings found back, and see that they are: a server that is left waiting stands still for all.
+
+        Raises:
+            RuntimeError: the server answers no longer.
+        """
+        found = self._found_settings
+        assert found is not None
+        for rest in reversed(range(RESTORE_ROUNDS)):
+            try:
+                self.world.apply_settings(found)
+                now = self.world.get_settings()
+            except RuntimeError:
+                if rest == 0 or self._silent:
+                    raise
+                continue
+            if (now.synchronous_mode, now.fixed_delta_seconds) == (found.synchronous_mode, found.fixed_delta_seconds):
+                return
+        self.left_behind.append("the server does not take the settings it had; it may wait for ticks")
 
     def _destroy_actors(self) -> None:
         destroy = self.carla.command.DestroyActor

@@ -1,0 +1,85 @@
+"""Cases of a server that misbehaves: every kind of fault alone, then in pairs, all of them by a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+LAST_TICK = 34
+"""A recording of the tests asks for about so many ticks."""
+RESTART_S = 0.4
+STALL_S = 4.0
+"""Longer than the recordings' time-out of 3 s."""
+
+KEEPS_THE_WORLD = frozenset(
+    {"late", "lost", "doubled", "out_of_order", "wrong_frame", "black", "truncated", "dead_stream", "zombie", "death"}
+)
+"""Faults after which the world goes on as if nothing had been: frames of the same tick must then be the same bytes.
+The others make the world take a step, or lack a car, that an undisturbed one did not."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One plan of faults.
+
+    Attributes:
+        name: for people.
+        plan: TOML for the simulator.
+        kinds: of the faults in it.
+    """
+
+    name: str
+    plan: str
+    kinds: tuple[str, ...]
+
+    @property
+    def keeps_the_world(self) -> bool:
+        """Whether the frames must be those of an undisturbed run."""
+        return KEEPS_THE_WORLD.issuperset(self.kinds)
+
+
+def cases(count: int, seed: int = 0) -> list[Case]:
+    """So many cases: each kind once first, then pairs of two kinds, and singles between them."""
+    rng = random.Random(seed)
+    kinds = list(_WAYS)
+    found = []
+    for number in range(count):
+        if number < len(kinds):
+            chosen: tuple[str, ...] = (kinds[number],)
+        else:
+            chosen = tuple(rng.sample(kinds, 2)) if number % 4 else (rng.choice(kinds),)
+        plan = f"seed = {number}\n" + "".join(_entry(kind, rng) for kind in chosen)
+        found.append(Case(f"{number:03d} {' + '.join(chosen)}", plan, chosen))
+    return found
+
+
+def _entry(kind: str, rng: random.Random) -> str:
+    return f'[[fault]]\nkind = "{kind}"\n{_WAYS[kind](rng)}\n'
+
+
+def _camera(rng: random.Random) -> str:
+    return f'sensor = "sensor.camera.{rng.choice(["rgb", "semantic_segmentation", "*"])}"\n'
+
+
+def _ticks(rng: random.Random, most: int = 2) -> str:
+    return f"at = {sorted(rng.sample(range(1, LAST_TICK), rng.randint(1, most)))}"
+
+
+_WAYS = {
+    "late": lambda rng: f"{_camera(rng)}seconds = {rng.choice([0.1, 0.6, 2.5])}\n{_ticks(rng)}",
+    "lost": lambda rng: _camera(rng) + _ticks(rng),
+    "doubled": lambda rng: _camera(rng) + _ticks(rng, 4),
+    "out_of_order": lambda rng: _camera(rng) + _ticks(rng),
+    "wrong_frame": lambda rng: f"{_camera(rng)}offset = {rng.choice([-2, -1, 1, 2])}\n{_ticks(rng)}",
+    "black": lambda rng: _camera(rng) + rng.choice(["last = 20", _ticks(rng, 3)]),
+    "truncated": lambda rng: _camera(rng) + _ticks(rng),
+    "dead_stream": lambda rng: _camera(rng) + _ticks(rng),
+    "zombie": lambda rng: f'blueprint = "{rng.choice(["sensor.*", "vehicle.*", "*"])}"\ntimes = {rng.randint(1, 3)}',
+    "death": lambda rng: f"restart_after_s = {RESTART_S}\n{_ticks(rng, 1)}\ntimes = 1",
+    "stalled_tick": lambda rng: f"seconds = {rng.choice([1.0, STALL_S])}\n{_ticks(rng, 1)}",
+    "refused_tick": lambda rng: f'text = "not now"\n{_ticks(rng)}',
+    "state_without_reply": lambda rng: _ticks(rng, 1),
+    "reply_without_state": lambda rng: _ticks(rng, 1),
+    "spawn_failure": lambda rng: f'blueprint = "{rng.choice(["sensor.camera.*", "vehicle.*", "walker.*"])}"\ntimes = 1',
+    "settings_reset": lambda rng: "times = 1",
+}
