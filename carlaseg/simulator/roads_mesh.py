@@ -20,9 +20,9 @@ _FOOT_M = -0.35
 _CELL_M, _FAR_CELL_M = 8.0, 24.0
 _PLANE_POINTS = 8
 # Textures are near white: the hue of a surface is its vertex colour.
-_ROAD_COLOR = (126, 126, 130)
-_SHOULDER_COLOR = (118, 118, 121)
-_JUNCTION_COLOR = (122, 122, 126)
+_ROAD_COLOR = (194, 184, 174)
+_SHOULDER_COLOR = (182, 172, 163)
+_JUNCTION_COLOR = (188, 178, 168)
 _WALK_COLOR = (196, 190, 180)
 _KERB_COLOR = (212, 210, 204)
 

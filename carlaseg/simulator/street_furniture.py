@@ -27,7 +27,7 @@ _PIECE_M = 4.0
 def lamp_model() -> Model:
     """A street lamp; its arm reaches along x."""
     builder = MeshBuilder()
-    grey = (108, 112, 114)
+    grey = (176, 176, 172)
     foot, bend, tip = (0, 0, -0.3), (0, 0, _LAMP_HEIGHT_M - 0.3), (_LAMP_ARM_M, 0, _LAMP_HEIGHT_M)
     for sides, near in ((8, True), (3, False)):
         builder.tube("pole_metal", POLE_TAG, foot, bend, 0.1, 0.06, sides, grey, small=near, stand_in=not near)

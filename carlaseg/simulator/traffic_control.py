@@ -22,7 +22,7 @@ _POLE_BACK_M = 0.7
 _FROM_KERB_M = 0.45
 _POLE_HEIGHT_M = 6.0
 _HEAD_HEIGHTS_M = (5.35, 2.9)
-_POLE_COLOR = (96, 100, 104)
+_POLE_COLOR = (168, 166, 162)
 _SIGN_NAMES = {"206": "stop", "205": "yield", "274": "speed"}
 
 

@@ -27,6 +27,8 @@ _DETAIL_RANGE_M = 40.0
 # What is merged beyond: of cars, and of people and what has their size.
 _CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
 _DEFAULT_CELL_M = 0.3
+# Of the paint: `Light.tone` by day.
+_TONE = 0.7
 
 
 @dataclass
@@ -98,9 +100,12 @@ class ActorScene:
         base = (light.sky + light.ground) / 2
         if light.lamps_on:
             base = base + np.float32(0.12 * light.night)
-        self._sun.setColor(core.LColor(*map(float, light.sun), 1))
-        self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2), 1))
-        self._ambient.setColor(core.LColor(*map(float, base), 1))
+        # The tone of the town: of the whole light here, of the paint in `make_mesh`, since their product is drawn.
+        whole = float((light.sun * light.sun_direction[2] + light.sky).mean())
+        gain = np.float32(max(whole, 0.05) ** (light.tone - 1))
+        self._sun.setColor(core.LColor(*map(float, light.sun * gain), 1))
+        self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2 * gain), 1))
+        self._ambient.setColor(core.LColor(*map(float, base * gain), 1))
 
     def show(self, actors: Iterable[VisibleActor]) -> None:
         """Moves, adds and removes actors so that exactly these are there."""
@@ -200,7 +205,8 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
     for part in sorted(parts, key=lambda part: (part.tag, order.index(part.material))):
         vertices = np.zeros(len(part.positions), panda.LIT_VERTEX)
         vertices["position"], vertices["normal"], vertices["uv"] = part.positions, part.normals, part.uvs
-        vertices["color"][:, :3], vertices["color"][:, 3] = part.colors, 255
+        vertices["color"][:, :3] = 255 * (part.colors / 255) ** (1.0 if part.material == "lamp_glass" else _TONE)
+        vertices["color"][:, 3] = 255
         color.addGeom(panda.geometry(vertices, part.triangles), palette.color_state(part.material, part.two_sided))
         by_tag.setdefault(part.tag, []).append(part)
     shapes = []

@@ -49,7 +49,7 @@ def paint_sky(light: Light) -> NDArray[np.uint8]:
     pixels += halo[..., None] * light.glow_rgb
 
     # Cover 0 leaves no cloud, 1 leaves no gap.
-    threshold = np.float32(0.78 - 0.62 * light.cloud_cover)
+    threshold = np.float32(0.70 - 0.54 * light.cloud_cover)
     thickness = np.clip((_cloud_field() - threshold) * 4.5, 0, 1) * np.float32(min(1.0, 0.2 + light.cloud_cover * 4))
     thickness = (thickness * np.clip(share * 9, 0, 1) * 0.92)[..., None]
     shaded = light.cloud_rgb * (1.0 - 0.16 * np.clip((_cloud_field() - threshold - 0.12) * 3, 0, 1))[..., None]

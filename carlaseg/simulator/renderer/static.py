@@ -136,7 +136,9 @@ class StaticScene:
             # Lit windows keep their own colour: by night the wall's tint is all but gone.
             albedo = albedo.copy()
             albedo[self._glows == 1] = 0.3 * albedo[self._glows == 1] + 0.7 * 255
-        colors = np.clip(albedo * strength, 0, 255).astype(np.uint8)
+        lit = np.clip(albedo * strength, 0, 255) / np.float32(255)
+        lit[~unshaded] **= np.float32(light.tone)
+        colors = (lit * np.float32(255)).astype(np.uint8)
         for index, (node, geom, vertices) in enumerate(self._baked):
             vertices["color"][:, :3] = colors[self._slices[index] : self._slices[index + 1]]
             panda.rewrite_vertices(node, geom, vertices)
