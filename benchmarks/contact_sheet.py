@@ -1,0 +1,98 @@
+"""Pictures of the embedded simulator's towns for the documentation, and which tag is to be seen in which town.
+
+    python benchmarks/contact_sheet.py [--maps FOLDER] [--out docs/pictures] [--tags]
+
+Writes weathers.jpg (a row a town, a column a weather, RGB over semantic) and above.jpg (each town from above). The
+same call writes the same pictures. With --tags it also prints, for each CARLA tag, the towns that have it (the table in
+docs/towns.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from carlaseg.labels import scheme
+from carlaseg.simulator.renderer import Renderer
+from carlaseg.simulator.scene import CameraSpec, Frame, Pose, Town, Weather
+from carlaseg.simulator.town import build_town, town_names
+
+TILE = (180, 320)
+WEATHERS = {
+    "clear": Weather(),
+    "cloudy": Weather(cloudiness=90.0),
+    "rain": Weather(cloudiness=90.0, precipitation=80.0, wetness=90.0, fog_density=6.0),
+    "fog": Weather(cloudiness=50.0, fog_density=30.0),
+    "sunset": Weather(sun_altitude_angle=6.0),
+    "night": Weather(sun_altitude_angle=-40.0),
+}
+
+
+def eye_of(town: Town, renderer: Renderer, camera: int, rng: random.Random) -> Pose:
+    """Of some places on the lanes, the one from which most kinds of things are to be seen."""
+    best, most = Pose(), -1.0
+    for spawn in rng.sample(town.spawn_points, min(24, len(town.spawn_points))):
+        pose = dataclasses.replace(spawn, z=spawn.z + 1.1, pitch=-5.0)
+        tags = renderer.render([(camera, pose)], Frame(()))[camera][..., 2]
+        shares = np.bincount(tags.ravel(), minlength=256) / tags.size
+        score = float((np.minimum(shares, 0.05) > 0.001).sum() + np.minimum(shares, 0.12).sum() * 4)
+        if score > most:
+            best, most = pose, score
+    return best
+
+
+def sheet(towns: list[Town], tags: dict[str, set[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both pictures, uint8 (H, W, 3) BGR; fills `tags` with what each town has."""
+    palette = scheme("carla-0.9.14").palette[:, ::-1]
+    rows, above = [], []
+    for town in towns:
+        rng = random.Random(5)
+        renderer = Renderer(town)
+        rgb, semantic = (renderer.add_camera(CameraSpec(kind, *TILE, 90.0)) for kind in ("rgb", "semantic"))
+        eye = eye_of(town, renderer, semantic, rng)
+        columns = []
+        for weather in WEATHERS.values():
+            drawn = renderer.render([(rgb, eye), (semantic, eye)], Frame((), weather=weather))
+            columns.append(np.vstack([drawn[rgb][..., :3], palette[drawn[semantic][..., 2]]]))
+        rows.append(np.hstack(columns))
+        x0, y0, x1, y1 = town.bounds_town
+        high = renderer.add_camera(CameraSpec("rgb", 360, 360, 60.0))
+        pose = Pose((x0 + x1) / 2, -(y0 + y1) / 2, min(max(x1 - x0, y1 - y0) * 0.8, 600.0), pitch=-90.0)
+        above.append(renderer.render([(high, pose)], Frame(()))[high][..., :3])
+        tags[town.name] = {part.tag for part in town.parts}
+        renderer.close()
+    return np.vstack(rows), np.hstack(above)
+
+
+def main() -> None:
+    """Draw, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, help="folder of OpenDRIVE files for more towns")
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    parser.add_argument("--tags", action="store_true", help="print which town has which tag")
+    given = parser.parse_args()
+    towns = [build_town(name, 3) for name in town_names()]
+    if given.maps is not None:
+        towns += [build_town(path.stem, 3, path.read_text()) for path in sorted(given.maps.glob("*.xodr"))]
+    tags: dict[str, set[int]] = {}
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name, picture in zip(("weathers", "above"), sheet(towns, tags), strict=True):
+        path = given.out / f"{name}.jpg"
+        cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
+        print(f"{path}: {picture.shape[1]}x{picture.shape[0]}, {path.stat().st_size // 1024} KiB")
+    if given.tags:
+        names = scheme("carla-0.9.14").names
+        print("\n| tag | towns |\n| --- | --- |")
+        for tag in range(1, 29):
+            have = [town for town, found in tags.items() if tag in found]
+            print(f"| {tag} {names[tag]} | {', '.join(have) or 'none'} |")
+
+
+if __name__ == "__main__":
+    main()
