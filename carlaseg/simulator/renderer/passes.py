@@ -13,13 +13,14 @@ from panda3d import core
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
 from carlaseg.simulator.renderer.placement import camera_matrix
-from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, lod_scale
+from carlaseg.simulator.renderer.static import DEPTH_TAG, SMALLEST_LOD_SCALE, SOLID, lod_scale
 from carlaseg.simulator.scene import Pose
 
 NEAR_M = 0.2
 # Farther than anything is drawn, see `static.FAR_RANGE_M`.
 FAR_M = 1000.0
 SKY_TAG = 11
+_ABOVE_ALL_M = 60.0
 
 PassKind = Literal["color", "id", "depth"]
 
@@ -73,7 +74,7 @@ class Pass:
         camera = core.Camera(kind)
         focal_px = width / (2 * tan(radians(fov_deg) / 2))
         camera.setLens(pinhole(self._size, drawn, fov_deg, NEAR_M, FAR_M))
-        camera.setLodScale(lod_scale(focal_px))
+        self._camera, self._lod_scale = camera, lod_scale(focal_px)
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(10)
         if kind == "color":
@@ -104,6 +105,8 @@ class Pass:
 
     def place(self, pose: Pose) -> None:
         """Moves the camera."""
+        # From above nothing hides what is far.
+        self._camera.setLodScale(SMALLEST_LOD_SCALE if pose.z > _ABOVE_ALL_M else self._lod_scale)
         matrix = camera_matrix(pose)
         self._nodes[0].setMat(matrix)
         if self._sky_camera is not None:

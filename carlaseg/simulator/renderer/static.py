@@ -17,7 +17,7 @@ from carlaseg.simulator.scene import Town
 # How far from a tile's middle its small parts are drawn, and how far all of it; cameras scale it, see `lod_scale`.
 NEAR_RANGE_M, FAR_RANGE_M = 170.0, 520.0
 # Well before the far plane: what the rasteriser cuts off there, it draws over all that is nearer.
-_FARTHEST_M = 850.0
+SMALLEST_LOD_SCALE = FAR_RANGE_M / 850.0
 _HALF_TILE_M, _SMALLEST_RANGE_M, _M_PER_PX = 68.0, 45.0, 0.25
 # Key of the tag by which the depth pass knows how to draw a node: SOLID, or the name of an alpha-tested material.
 DEPTH_TAG, SOLID = "depth", "solid"
@@ -147,7 +147,7 @@ class StaticScene:
 def lod_scale(focal_px: float) -> float:
     """What a camera scales distances by: what is left out or simplified is then some two pixels large."""
     scale = NEAR_RANGE_M / (_HALF_TILE_M + max(_SMALLEST_RANGE_M, _M_PER_PX * focal_px))
-    return max(scale, FAR_RANGE_M / _FARTHEST_M)
+    return max(scale, SMALLEST_LOD_SCALE)
 
 
 def _group(batch: Batch) -> tuple[tuple[int, int], Range]:
