@@ -153,7 +153,10 @@ def test_a_precision_the_format_lacks_and_a_wrong_suffix_are_refused_at_once(lea
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_whose_dataset_is_gone_says_which_flag_names_another(tiny_run: Path, tmp_path: Path) -> None:
+def test_a_run_whose_dataset_is_gone_says_which_flag_names_another(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # its settings name dataset/, seen from here
     with pytest.raises(DatasetError, match="expected the pictures it was trained on") as got:
         export(config(tiny_run, tmp_path / "model.onnx"))
     assert "--validation-data" in got.value.next_steps[0][1]
