@@ -14,6 +14,7 @@ from carlaseg.simulator.ground import Ground
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import RoadNetwork
+from carlaseg.simulator.parked import park_vehicles
 from carlaseg.simulator.pavement import Pavement
 from carlaseg.simulator.plants import Planting, plant_open_ground
 from carlaseg.simulator.scene import LevelBox, TrafficLightSite
@@ -62,4 +63,5 @@ def build_scenery(
     lamps = furnish(builder, pavement, ground, lots, planting, boxes, stage(11))
     plant_open_ground(planting, pavement, ground, stage(12))
     planting.stamp(builder, ground, boxes)
+    park_vehicles(builder, pavement, boxes, stage(13))
     return Scenery(lights, tuple(boxes), lamps)

@@ -66,10 +66,15 @@ def _signal_id(street: int, contact: str) -> str:
     return str(street * 10 + (1 if contact == "start" else 2))
 
 
+def _parks(street: Street) -> bool:
+    """Whether its gutters widen to parking lanes, as they have done where its speed signs stand."""
+    return street.parking and street.length > 2 * STRAIGHT_END_M + 24.0
+
+
 def _street_lines(plan: TownPlan, street: Street) -> list[str]:
     length = street.length
     gutter = [(0.0, GUTTER_M, 0.0, 0.0)]
-    if street.parking and length > 2 * STRAIGHT_END_M + 24.0:
+    if _parks(street):
         rise, fall = STRAIGHT_END_M + 4.0, length - STRAIGHT_END_M - 4.0 - PARKING_TAPER_M
         gutter += _eased(rise, PARKING_TAPER_M, GUTTER_M, PARKING_M)
         gutter += _eased(fall, PARKING_TAPER_M, PARKING_M, GUTTER_M)
@@ -141,7 +146,8 @@ def _signals(plan: TownPlan, street: Street) -> list[str]:
         # A speed sign where one drives in: behind the other end's junction, for the lane that leaves it.
         leave = 24.0 if contact == "start" else street.length - 24.0
         if street.length / 2 > 24.0:
-            away = (street.lane_width + GUTTER_M + 0.4) * (1 if contact == "end" else -1)
+            outer = PARKING_M if _parks(street) else GUTTER_M
+            away = (street.lane_width + outer + 0.4) * (1 if contact == "end" else -1)
             lines.append(
                 _signal(
                     f"Speed_{plan.speed_kmh}",

@@ -68,10 +68,10 @@ def _grain(rng: np.random.Generator) -> Field:
 
 
 def _asphalt(rng: np.random.Generator, night: bool) -> Field:
-    value = 0.84 + 0.26 * (noise(rng, SIZE_PX, (4, 8, 16), 0.7) - 0.5) + 0.24 * _grain(rng)
+    value = 0.86 + 0.1 * (noise(rng, SIZE_PX, (4, 8, 16), 0.7) - 0.5) + 0.2 * _grain(rng)
     # A few light and dark stones keep the surface alive close to the camera.
     stones = rng.random((SIZE_PX, SIZE_PX))
-    value = np.where(stones > 0.985, value + 0.22, np.where(stones < 0.02, value - 0.2, value))
+    value = np.where(stones > 0.985, value + 0.16, np.where(stones < 0.02, value - 0.18, value))
     return _tint((232, 232, 235), value.astype(np.float32))
 
 
