@@ -200,6 +200,35 @@ assert not attempts, attempts
 """
 
 
+def test_running_an_artefact_by_openvino_makes_no_number_for_its_user(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("model.xml", "model.bin"):
+        (tmp_path / name).write_text("no model")
+    code = """
+import os, sys
+from pathlib import Path
+from carlaseg.errors import CheckpointError
+from carlaseg.inference.runtimes import open_artefact
+try:
+    open_artefact(Path(sys.argv[1]))
+except CheckpointError:
+    assert "openvino" in sys.modules and "CI" not in os.environ
+    print("refused")
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI", "TF_BUILD")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.xml")],
+        cwd=ROOT,
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "refused", done.stderr
+    assert not (home / "intel").exists()
+
+
 @pytest.mark.slow
 def test_quantising_reports_to_nobody(learned_run: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"

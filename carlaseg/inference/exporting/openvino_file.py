@@ -1,26 +1,18 @@
-"""OpenVINO's IR, by its own reader of ONNX; eight bits by NNCF.
-
-OpenVINO's and NNCF's Python tools report to their maker unless they find themselves in continuous integration or
-refused by a file in the user's home. carlaseg reports nothing and writes into nobody's home, so the tools that report
-are gone round (the reader of ONNX is C++ and silent) or told that this is such a place.
-
-Source: openvino_telemetry/utils/opt_in_checker.py 2025.2 (CI), nncf/definitions.py 3.4 (NNCF_CI).
-"""
+"""OpenVINO's IR, by its own reader of ONNX; eight bits by NNCF."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from carlaseg.inference.artefact import KEY
 from carlaseg.inference.exporting.formats import Task
 from carlaseg.inference.exporting.onnx_file import converted, of_layers
+from carlaseg.inference.runtimes.telemetry import without_telemetry
 
 
 def write(task: Task) -> None:
@@ -60,18 +52,3 @@ def _quantised(model: Any, task: Task) -> Any:
 
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")
-
-
-@contextlib.contextmanager
-def without_telemetry() -> Iterator[None]:
-    """Whatever of OpenVINO and NNCF is imported or called inside reports nothing and leaves no file in the home."""
-    before = {name: os.environ.get(name) for name in ("CI", "NNCF_CI")}
-    os.environ.update({"CI": "true", "NNCF_CI": "1"})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from carlaseg.inference.artefact import KEY, ArtefactCard, check_file, damaged
 from carlaseg.inference.runtimes.opening import runtime_name
 from carlaseg.inference.runtimes.predicting import ArtefactPredictor
+from carlaseg.inference.runtimes.telemetry import without_telemetry
 
 
 class OpenVinoPredictor(ArtefactPredictor):
@@ -23,7 +24,8 @@ class OpenVinoPredictor(ArtefactPredictor):
     def __init__(self, path: Path) -> None:
         check_file(path)
         check_file(path.with_suffix(".bin"))
-        import openvino
+        with without_telemetry():
+            import openvino
 
         core = openvino.Core()
         try:
