@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
 
 from carlaseg.simulator.mesh import MeshBuilder, ground_uvs
 from carlaseg.simulator.pavement import Pavement
@@ -15,6 +16,8 @@ Array = NDArray[np.float64]
 
 TERRAIN_TAG = 10
 HEIGHT_CELL_M = 4.0
+# A road this far above the ground below it is a bridge.
+BRIDGE_M = 0.8
 _NEAR_CELL_M = 8.0
 _FAR_CELL_M = 32.0
 _COARSE_CELL_M = 16.0
@@ -107,7 +110,7 @@ class Ground:
         x0, y0, x1, y1 = self.bounds
         whole = shapely.box(x0, y0, x1, y1)
         ground_level = self._pavement.all
-        open_ground = whole.difference(ground_level.buffer(-0.03))
+        open_ground = whole.difference(ground_level.buffer(-0.03)).union(self._under_bridges())
         places, index = _welded(tessellate(open_ground, _NEAR_CELL_M))
         phase = rng.uniform(0, 2 * np.pi, 4)
         self._add(builder, places, index, self.lot_height(places), phase, small=True)
@@ -117,6 +120,26 @@ class Ground:
         places, index = _welded(tessellate(far, _FAR_CELL_M))
         # A little lower at the seam, where the fine cells' edges have more corners.
         self._add(builder, places, index, self.height(places) + _VERGE_M, phase)
+
+    def _under_bridges(self) -> BaseGeometry:
+        """What lies under raised lanes and under no other."""
+        raised: list[BaseGeometry] = []
+        low: list[BaseGeometry] = []
+        for lane in self._pavement.strips:
+            middle = (lane.left + lane.right) / 2
+            high = middle[:, 2] - self.height(middle[:, :2]) > BRIDGE_M
+            span = high[:-1] & high[1:]
+            for pieces, wanted in ((raised, span), (low, ~span)):
+                edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+                for first, last in zip(edges[::2], edges[1::2], strict=True):
+                    ring = np.concatenate([lane.right[first : last + 1, :2], lane.left[first : last + 1, :2][::-1]])
+                    pieces.append(shapely.make_valid(shapely.polygons(ring)))
+        if not raised:
+            return shapely.Polygon()
+        decks = shapely.union_all(raised, grid_size=1e-3)
+        hit = shapely.STRtree(low).query(decks, predicate="intersects")
+        beside = shapely.union_all([low[k] for k in hit], grid_size=1e-3)
+        return decks.difference(beside.buffer(-0.03))
 
     def _coarse(self) -> tuple[Array, NDArray[np.intp], Array]:
         """The terrain as seen from far away: it goes on under the pavement, deep enough to stay out of sight."""

@@ -262,6 +262,10 @@ class Pavement:
         hits = self._tree.query(shapely.Point(point), predicate="intersects")
         return any(self.strips[k].surface != "sidewalk" for k in hits)
 
+    def near(self, shape: BaseGeometry) -> list[LaneStrip]:
+        """The lanes that a shape touches, seen from above."""
+        return [self.strips[k] for k in sorted(self._tree.query(shape, predicate="intersects"))]
+
     def samples(self) -> Array:
         """Points (n, 3) on both edges and the middle of every lane, at most about 4 m apart along it."""
         pieces = []

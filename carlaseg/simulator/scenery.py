@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.simulator.approaches import Approach
+from carlaseg.simulator.bridges import build_bridges
 from carlaseg.simulator.buildings import build_buildings
 from carlaseg.simulator.ground import Ground
 from carlaseg.simulator.lots import Lots
@@ -58,6 +59,7 @@ def build_scenery(
     lots = Lots(pavement)
     boxes: list[LevelBox] = []
     lights = build_traffic_control(builder, network, approaches, lots, boxes)
+    build_bridges(builder, pavement, ground, lots)
     build_buildings(builder, pavement, ground, lots, boxes, stage(10))
     planting = Planting(lots)
     lamps = furnish(builder, pavement, ground, lots, planting, boxes, stage(11))
