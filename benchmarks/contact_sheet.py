@@ -2,7 +2,7 @@
 
     python benchmarks/contact_sheet.py [--maps FOLDER] [--out docs/pictures] [--tags]
 
-Writes weathers.jpg (a row a town, a column a weather, RGB over semantic) and above.jpg (each town from above). The
+Writes weathers.jpg (two rows a town, a column a weather, RGB over semantic) and above.jpg (each town from above). The
 same call writes the same pictures. With --tags it also prints, for each CARLA tag, the towns that have it (the table in
 docs/towns.md).
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import random
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from carlaseg.simulator.scene import CameraSpec, Frame, Pose, Town, Weather
 from carlaseg.simulator.town import build_town, town_names
 
 TILE = (180, 320)
+_ABOVE_M = 500.0
+_ABOVE_A_ROW = 5
 WEATHERS = {
     "clear": Weather(),
     "cloudy": Weather(cloudiness=90.0),
@@ -32,6 +35,9 @@ WEATHERS = {
     "sunset": Weather(sun_altitude_angle=6.0),
     "night": Weather(sun_altitude_angle=-40.0),
 }
+
+# Tags that no town brings along.
+ELSEWHERE = {11: "everywhere"} | dict.fromkeys((12, 13, 15, 16, 18, 19, 21), "actors that are spawned")
 
 
 def eye_of(town: Town, renderer: Renderer, camera: int, rng: random.Random) -> Pose:
@@ -45,6 +51,26 @@ def eye_of(town: Town, renderer: Renderer, camera: int, rng: random.Random) -> P
         if score > most:
             best, most = pose, score
     return best
+
+
+def from_above(town: Town, renderer: Renderer) -> NDArray[np.uint8]:
+    """The town as a mosaic of pictures taken straight down, uint8 (360, 360, 3) BGR: one camera does not see so far."""
+    x0, y0, x1, y1 = town.bounds_town
+    blocks = max(1, round(max(x1 - x0, y1 - y0) / 450.0))
+    half = max(x1 - x0, y1 - y0) / blocks / 2
+    height = float(np.median(town.road_height_grid)) + _ABOVE_M
+    spec = CameraSpec("rgb", 720 // blocks, 720 // blocks, 2 * math.degrees(math.atan(half / _ABOVE_M)))
+    camera = renderer.add_camera(spec)
+    left, top = (x0 + x1) / 2 - blocks * half, (y0 + y1) / 2 + blocks * half
+    rows = []
+    for row in range(blocks):
+        pictures = []
+        for column in range(blocks):
+            # Looking down with yaw -90: up in the picture is north.
+            eye = Pose(left + (2 * column + 1) * half, -(top - (2 * row + 1) * half), height, -90.0, -90.0)
+            pictures.append(renderer.render([(camera, eye)], Frame(()))[camera][..., :3])
+        rows.append(np.hstack(pictures))
+    return cv2.resize(np.vstack(rows), (360, 360), interpolation=cv2.INTER_AREA)
 
 
 def sheet(towns: list[Town], tags: dict[str, set[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -61,13 +87,12 @@ def sheet(towns: list[Town], tags: dict[str, set[int]]) -> tuple[NDArray[np.uint
             drawn = renderer.render([(rgb, eye), (semantic, eye)], Frame((), weather=weather))
             columns.append(np.vstack([drawn[rgb][..., :3], palette[drawn[semantic][..., 2]]]))
         rows.append(np.hstack(columns))
-        x0, y0, x1, y1 = town.bounds_town
-        high = renderer.add_camera(CameraSpec("rgb", 360, 360, 60.0))
-        pose = Pose((x0 + x1) / 2, -(y0 + y1) / 2, min(max(x1 - x0, y1 - y0) * 0.8, 600.0), pitch=-90.0)
-        above.append(renderer.render([(high, pose)], Frame(()))[high][..., :3])
+        above.append(from_above(town, renderer))
         tags[town.name] = {part.tag for part in town.parts}
         renderer.close()
-    return np.vstack(rows), np.hstack(above)
+    above += [np.zeros_like(above[0])] * (-len(above) % min(len(above), _ABOVE_A_ROW))
+    wide = min(len(above), _ABOVE_A_ROW)
+    return np.vstack(rows), np.vstack([np.hstack(above[k : k + wide]) for k in range(0, len(above), wide)])
 
 
 def main() -> None:
@@ -91,7 +116,8 @@ def main() -> None:
         print("\n| tag | towns |\n| --- | --- |")
         for tag in range(1, 29):
             have = [town for town, found in tags.items() if tag in found]
-            print(f"| {tag} {names[tag]} | {', '.join(have) or 'none'} |")
+            where = "everywhere" if len(have) == len(tags) else ", ".join(have) or ELSEWHERE.get(tag, "nowhere")
+            print(f"| {tag} {names[tag]} | {where} |")
 
 
 if __name__ == "__main__":
