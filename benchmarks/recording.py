@@ -70,8 +70,9 @@ def save_to_disk_loop(config: RecordConfig, session_files: Path) -> float:
         drive = Drive(session, config, front_pair(config), Stopwatch())
         drive.begin(0, lambda: True)
         began_s = time.perf_counter()
-        for slot in range(config.frames):
-            frame = drive.next_frame(slot, lambda: True)
+        slots = iter(range(config.frames))
+        for _ in range(config.frames):
+            frame = drive.next_frame(slots, lambda: True)
             assert frame is not None
             number = frame.line.frame
             frame.sensors["rgb_front"].data.save_to_disk(str(folder / f"rgb_{number:08d}.png"))

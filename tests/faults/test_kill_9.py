@@ -96,6 +96,7 @@ def check_kills(tmp_path: Path, kills: int) -> None:
     print(f"\n{kills} kills, {frames} frames, all of them as undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 def test_a_recording_killed_now_and_then_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
     check_kills(tmp_path, FAST_KILLS)

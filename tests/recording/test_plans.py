@@ -104,6 +104,7 @@ def test_what_a_plan_comes_to_is_said_from_a_probe(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists(), "a probe leaves nothing"
 
 
+@pytest.mark.slow
 def test_a_plan_goes_on_when_its_server_dies_and_does_nothing_twice(tmp_path: Path) -> None:
     pytest.importorskip("carla", reason="no carla client for this Python or platform")
     with socket.socket() as probe:
