@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import io
 import json
 import os
 import threading
@@ -30,6 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.dataset.encoding import encode, ids_in_colours
 from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
 from carlaseg.errors import DatasetError
@@ -201,10 +201,11 @@ class RecordingWriter:
     def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, str, bytes]]:
         if image.shape[2] == 4:
             image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), np.uint8)
-        arrays = [(IMAGES, image), (MASKS, tags)]
+        encoded = [(folder, *encode(array)) for folder, array in ((IMAGES, image), (MASKS, tags))]
         if self._colour:
-            arrays.append((COLOURS, np.take(self._palette, tags, axis=0)))
-        return [(folder, *encode(array)) for folder, array in arrays]
+            _, suffix, ids = encoded[1]
+            encoded.append((COLOURS, suffix, ids_in_colours(ids, self._palette)))
+        return encoded
 
     def _append(self, record: FrameRecord) -> None:
         if self._failure is not None:
@@ -291,21 +292,6 @@ class RecordingWriter:
     def _write_metadata(self) -> None:
         content = json.dumps(self._metadata.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
         _write_whole(self.folder / METADATA_FILE, content, sync=True)
-
-
-def encode(array: NDArray[Any]) -> tuple[str, bytes]:
-    """The suffix and the content of the file that holds an array without loss.
-
-    Args:
-        array: uint8 (H, W), or (H, W, 3) RGB: a PNG of 8 bits; anything else: NumPy's own format, little-endian.
-    """
-    if array.dtype == np.uint8:
-        picture = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
-        # No PNG flags: any explicit level makes OpenCV leave out the SUB filter, twice the time for larger files.
-        return ".png", cv2.imencode(".png", picture)[1].tobytes()
-    content = io.BytesIO()
-    np.save(content, array, allow_pickle=False)
-    return ".npy", content.getvalue()
 
 
 def _temporary(path: Path) -> Path:

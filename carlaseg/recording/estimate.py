@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlaseg.config import RecordConfig
-from carlaseg.dataset.writer import encode
+from carlaseg.dataset.encoding import encode
 from carlaseg.errors import DatasetError
 from carlaseg.recording.rig import RigSpec
 from carlaseg.recording.streams import SensorFrame
