@@ -52,7 +52,7 @@ def import_carla() -> ModuleType:
         raise SimulatorError(
             "recording: expected CARLA's Python client, received none: the package `carla` is not installed. It exists "
             "for Python 3.10 to 3.12 on Linux and Windows (x86-64); training and inference work without it.",
-            (("install it", "pip install carla==0.9.16"),),
+            (("with Python 3.10, 3.11 or 3.12", "pip install carla==0.9.16"),),
         ) from error
 
 
