@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.dataset.encoding import encode, ids_in_colours
+from carlaseg.dataset.files import disk_fault, temporary, write_whole
 from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
 from carlaseg.errors import DatasetError
@@ -37,7 +38,6 @@ from carlaseg.labels import LabelScheme
 
 IMAGES, MASKS, COLOURS = "rgb", "seg_raw", "seg"
 _SYNC_EVERY_S = 1.0
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RecordingWriter:
@@ -108,10 +108,10 @@ class RecordingWriter:
     def _take_over(self) -> None:
         """Keep the lines of the frames that exist, and those alone: a half line would swallow the next one."""
         records = read_frames(self.folder, read_metadata(self.folder))
-        _write_whole(self.folder / FRAMES_FILE, b"".join(record.to_line() for record in records), sync=True)
+        write_whole(self.folder / FRAMES_FILE, b"".join(record.to_line() for record in records), sync=True)
         if (self.folder / DROPPED_FILE).exists():
             dropped = b"".join(record.to_line() for record in read_dropped(self.folder))
-            _write_whole(self.folder / DROPPED_FILE, dropped)
+            write_whole(self.folder / DROPPED_FILE, dropped)
         self._frames.update(record.frame for record in records)
         self._last_frame = max(self._frames, default=-1)
         self._bytes = sum(file.length for record in records for file in record.files.values())
@@ -175,7 +175,7 @@ class RecordingWriter:
             for folder, suffix, content in encoded:
                 path = self.folder / folder / f"{folder}_{frame:08d}{suffix}"
                 written.append(path)
-                _write_whole(path, content)
+                write_whole(path, content)
                 files[folder] = FileRecord(f"{folder}/{path.name}", len(content), f"{zlib.crc32(content):08x}")
             record = dataclasses.replace(line, files=files)
             with self._lock:
@@ -229,13 +229,12 @@ class RecordingWriter:
 
     def _fail(self, error: OSError, written: list[Path]) -> DatasetError:
         for path in written:
-            for leftover in (path, _temporary(path)):
+            for leftover in (path, temporary(path)):
                 leftover.unlink(missing_ok=True)
         with self._lock:
             if self._failure is None:
-                what = "a full disk" if error.errno in _FULL else f"{error.strerror or error}"
                 self._failure = DatasetError(
-                    f"{self.folder}: expected room for another frame, received {what}. "
+                    f"{self.folder}: expected room for another frame, received {disk_fault(error)}. "
                     f"{len(self._frames)} frames are safe in {self.folder}.",
                     (("how much is free", f"df -h {self.folder}"), ("check them", f"carlaseg verify {self.folder}")),
                 )
@@ -287,32 +286,8 @@ class RecordingWriter:
         lines = path.read_bytes().splitlines(keepends=True)
         # Every line begins {"frame":NUMBER, which is what the format promises readers in a hurry.
         lines.sort(key=lambda line: int(line[len(b'{"frame":') : line.index(b",")]))
-        _write_whole(path, b"".join(lines))
+        write_whole(path, b"".join(lines))
 
     def _write_metadata(self) -> None:
         content = json.dumps(self._metadata.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
-        _write_whole(self.folder / METADATA_FILE, content, sync=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
-
-
-def _write_whole(path: Path, content: bytes, sync: bool = False) -> None:
-    """Write a file so that it is seen whole or not at all.
-
-    Raises:
-        OSError: it could not be written; nothing is left of it.
-    """
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb", buffering=0) as file:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
-            if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        write_whole(self.folder / METADATA_FILE, content, sync=True)

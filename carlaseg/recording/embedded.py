@@ -106,11 +106,14 @@ class EmbeddedSimulator:
 
     def _refusal(self) -> SimulatorError | ConfigError:
         code = self._process.wait(STOP_TIMEOUT_S)
-        message = (
+        if code == ConfigError.exit_code:
+            # A setting of ours that it cannot meet; its sentence is the one the user needs.
+            said = self._log_path.read_text("utf-8", "replace").strip().splitlines() or ["a setting it refuses."]
+            return ConfigError(f"{said[0].removeprefix('carlaseg simulate: ')} Nothing was written.")
+        return SimulatorError(
             f"the embedded simulator: expected it to listen, received exit code {code}.{self._last_words()} "
             "Nothing was written."
         )
-        return ConfigError(message) if code == ConfigError.exit_code else SimulatorError(message)
 
     def _last_words(self) -> str:
         lines = [line.strip() for line in self._log_path.read_text("utf-8", "replace").splitlines() if line.strip()]

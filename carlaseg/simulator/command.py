@@ -10,8 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
-from carlaseg.config import SimulateConfig
-from carlaseg.errors import SimulatorError
+from carlaseg.config import SimulateConfig, nearest
+from carlaseg.errors import ConfigError
 from carlaseg.simulator.faults.calls import Life
 from carlaseg.simulator.faults.stage import await_turn, first_life, set_the_stage
 from carlaseg.simulator.recording_file import RecordingFolder
@@ -37,8 +37,8 @@ def simulate(config: SimulateConfig) -> None:
     Prints one line on standard output when clients can connect.
 
     Raises:
-        SimulatorError: the port is in use, or there is no such town.
-        ConfigError: the plan of faults or an OpenDRIVE file cannot be read.
+        SimulatorError: the port is in use.
+        ConfigError: there is no such town; the plan of faults or an OpenDRIVE file cannot be read.
     """
     logging.basicConfig(format="carlaseg simulate: %(message)s", level=logging.WARNING, stream=sys.stderr)
     towns = TownLibrary(config.seed, config.opendrive)
@@ -95,9 +95,10 @@ def simulate_command(config: SimulateConfig) -> int:
 def _first_town(config: SimulateConfig, towns: TownLibrary) -> str:
     town = config.town or towns.names()[0]
     if not towns.has(town):
-        raise SimulatorError(
-            f"--town: expected one of {', '.join(towns.names())}, received '{town}'",
-            next_steps=(("the first of them", f"carlaseg simulate --town {towns.names()[0]}"),),
+        near = nearest(town, towns.names())
+        raise ConfigError(
+            f"--town: expected one of {', '.join(towns.names())}, received {town!r}."
+            + (f" Nearest: {near}." if near else "")
         )
     return town
 

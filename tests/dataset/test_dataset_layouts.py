@@ -170,6 +170,15 @@ def test_a_folder_of_pictures_has_no_masks_and_unique_names(tmp_path: Path) -> N
         open_dataset(tmp_path, masks_required=True)
 
 
+def test_pictures_that_a_prefix_leaves_out_are_counted_in_the_name_of_the_layout(tmp_path: Path) -> None:
+    for name in ("rgb_0.png", "holiday.png", "beach.jpg"):
+        write_picture(tmp_path / name, road_image())
+    write_picture(tmp_path / "seg_0.png", road_scene(S2))
+    dataset = open_dataset(tmp_path)
+    assert [sample.name for sample in dataset.samples] == ["0"]
+    assert dataset.layout == "rgb_* beside seg_*, 2 named otherwise than rgb_* left out"
+
+
 def test_test_images_without_masks_are_a_dataset(tmp_path: Path) -> None:
     for number in range(3):
         write_picture(tmp_path / f"rgb_{number}.png", road_image(number))

@@ -121,6 +121,16 @@ def test_the_same_command_gives_the_same_bytes_and_goes_on_where_it_ended(typed:
     assert (folder / "recording.json").read_bytes() == before
 
 
+def test_a_town_the_embedded_simulator_has_not_is_a_mistake_of_the_command(typed: Typed, tmp_path: Path) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    done = typed("--simulator", "embedded", "--town", "carlaseg_gird")
+    assert done.returncode == 2
+    assert "--town: expected one of carlaseg_grid" in done.stderr
+    assert "Nearest: carlaseg_grid. Nothing was written." in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_folder_with_other_settings_or_other_things_is_never_touched(
     server: Address, typed: Typed, tmp_path: Path
 ) -> None:

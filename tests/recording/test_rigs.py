@@ -18,6 +18,7 @@ from recordings_made import UNTOUCHED
 
 from carlaseg.config import RecordConfig
 from carlaseg.dataset.reader import read_frames, read_metadata
+from carlaseg.dataset.records import intrinsics
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import ConfigError
 from carlaseg.recording import pictures, points
@@ -75,6 +76,24 @@ def test_the_surround_rig_sees_all_around_and_the_first_camera_is_the_users() ->
     assert rgb.pose_ego.rotation_deg[0] == -15.0
     assert rgb.view is not None
     assert rgb.view.size == (600, 800)
+
+
+def test_the_rigs_of_published_datasets_see_what_their_calibration_says() -> None:
+    kitti = {sensor.name: sensor for sensor in load_rig("kitti").sensors}
+    left, right = kitti["rgb_left"], kitti["rgb_right"]
+    assert right.pose_ego.location_m[1] - left.pose_ego.location_m[1] == pytest.approx(0.53, abs=0.01)
+    assert left.view is not None
+    assert intrinsics(left.view.fov_deg, left.view.size)[0][0] == pytest.approx(721.5377, abs=0.1)
+    nuscenes = {sensor.name: sensor for sensor in load_rig("nuscenes").sensors}
+    back = nuscenes["rgb_back"].view
+    assert back is not None
+    assert intrinsics(back.fov_deg, back.size)[0][0] == pytest.approx(809.221, abs=0.2)
+    # Their quaternion (w, x, y, z) of that camera turns its axis z into where it looks, y to the left.
+    w, x, y, z = 0.5037872666382278, -0.49740249788611096, -0.4941850223835201, 0.5045496097725578
+    forward = (2 * (x * z + w * y), -2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
+    pitch_deg, yaw_deg, _ = nuscenes["rgb_back"].pose_ego.rotation_deg
+    assert math.degrees(math.asin(forward[2])) == pytest.approx(pitch_deg, abs=0.01)
+    assert math.degrees(math.atan2(forward[1], forward[0])) == pytest.approx(yaw_deg, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,15 @@ def test_end_of_input_ends_it_when_asked_to():
         assert process.wait(10) == 0
 
 
-def test_unknown_town_and_taken_port_are_one_line_and_exit_code_3():
+def test_unknown_town_and_taken_port_are_one_line_and_an_exit_code_each():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for flags, named in ((["--port", str(port)], str(port)), (["--town", "atlantis"], "atlantis")):
+        cases = ((["--port", str(port)], 3, str(port)), (["--town", "carlaseg_gird"], 2, "Nearest: carlaseg_grid"))
+        for flags, exit_code, named in cases:
             done = subprocess.run([*COMMAND, *flags], capture_output=True, text=True, timeout=60)
-            assert done.returncode == 3
+            assert done.returncode == exit_code
             assert named in done.stderr
             assert "Traceback" not in done.stderr
 

@@ -1,4 +1,7 @@
-"""A folder of pictures: rgb_*.png with or without seg_raw_*.png or seg_*.png beside them, or just pictures."""
+"""A folder of pictures: rgb_*.png with or without seg_raw_*.png or seg_*.png beside them, or just pictures.
+
+Where there are rgb_* pictures, those that are neither rgb_* nor seg_* are left out, and the layout's name says so.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,8 @@ def find(folder: Path, split: str | None) -> Listing | None:
             )
         )
     layout = "rgb_* beside seg_*" if any(sample.mask_path for sample in samples) else "pictures"
+    if others := sum(not name.startswith(("rgb_", *_MASK_PREFIXES)) for name in names) if prefixed else 0:
+        layout += f", {others} named otherwise than rgb_* left out"
     return Listing(layout, samples, orphans=tuple(folder / mask for mask in masks.values()))
 
 
