@@ -209,7 +209,7 @@ def keep(run: RunFolder, given: argparse.Namespace, finished: bool, seconds: flo
     config = load(TrainConfig, run.path / "config.json")
     selection = select(config)
     model = load_model(run)
-    frames = for_evaluation(selection.validation, selection.table, config.size, config.batch_size)
+    frames = for_evaluation(selection.validation, selection.tables, config.size, config.batch_size)
     scored = validate(scorer(model, None), frames, CLASSES, ())
     assert scored is not None
     scores = Scores.from_confusion(scored.confusion, selection.target.names)

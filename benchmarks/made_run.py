@@ -72,7 +72,7 @@ def write_run(
     scheme = labels.scheme(SCHEME)
     settings = TrainConfig(dataset=(data,), scheme=SCHEME, validation_share=0.3)
     selection = select(settings)
-    batches = for_training(selection.train, selection.table, size, 2, cache="ram")
+    batches = for_training(selection.train, selection.tables, size, 2, cache="ram")
     model = models.build(network, scheme.num_classes, **(options or {}))
     if steps:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)

@@ -78,7 +78,7 @@ def compare(name: str, data: Dataset, size: Size, rounds: int, frames: int) -> d
     times: dict[str, list[float]] = {"peer": [], "first": [], "later": [], "augmented": []}
 
     def fresh(augment: str) -> TrainingBatches:
-        return for_training(samples, table, size, BATCH, augment, seed=0, cache="ram")
+        return for_training(samples, {data.scheme.name: table}, size, BATCH, augment, seed=0, cache="ram")
 
     consume(fresh("road"), 0)  # the page cache and imgaug's import are nobody's merit
     for _ in range(rounds):

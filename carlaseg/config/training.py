@@ -16,6 +16,8 @@ class TrainConfig:
 
     dataset: tuple[Path, ...] = (Path("dataset"),)
     """Recordings, folders of recordings or plain image folders to train on."""
+    dataset_weights: tuple[float, ...] = ()
+    """How much of an epoch each --dataset is; only the ratios count. When not given every frame comes once."""
     validation: tuple[Path, ...] = ()
     """Folders to validate on; when none is given, whole drives are held out of --dataset."""
     validation_share: float = 0.2
@@ -84,8 +86,8 @@ class TrainConfig:
     """Stop after so many minutes as Ctrl-C would: saved, ready for --resume."""
     patience: int = 0
     """Stop after so many epochs without a better validation mIoU; 0 never does."""
-    cache: Literal["none", "ram"] = "ram"
-    """Where decoded frames are kept for later epochs."""
+    cache: Literal["none", "ram", "disk"] = "ram"
+    """Where decoded frames are kept: in memory for later epochs, or on disk for later runs as well."""
     seed: int = 0
     """Seed of weights, order, augmentation and dropout."""
     run: str | None = None
@@ -133,6 +135,10 @@ class TrainConfig:
             check_range("--ema", self.ema, 0.5, 0.99999)
         if self.minutes is not None:
             check_range("--minutes", self.minutes, 0.0)
+        for weight in self.dataset_weights:
+            check_range("--dataset-weights", weight, 0.0)
+        if self.dataset_weights and not any(self.dataset_weights):
+            raise ConfigError("--dataset-weights: expected one above 0, received none.")
         self._check_losses()
         self._check_crops()
 

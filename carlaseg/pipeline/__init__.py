@@ -8,6 +8,7 @@ from __future__ import annotations
 from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
 from carlaseg.pipeline.batches import EvaluationBatches, TrainingBatches, for_evaluation, for_training
 from carlaseg.pipeline.crops import Crop
+from carlaseg.pipeline.mix import Mix
 from carlaseg.pipeline.selection import Selection, select
 from carlaseg.pipeline.stream import Frame, InferenceBatch, for_inference, for_stream
 
@@ -18,6 +19,7 @@ __all__ = [
     "EvaluationBatches",
     "Frame",
     "InferenceBatch",
+    "Mix",
     "Selection",
     "TrainingBatches",
     "augmentation_sheet",

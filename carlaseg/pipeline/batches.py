@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -22,17 +22,20 @@ from carlaseg.dataset import Sample
 from carlaseg.pipeline.augment import Augmenter
 from carlaseg.pipeline.cache import CacheKind, Frames, Pair, stack
 from carlaseg.pipeline.crops import Crop
+from carlaseg.pipeline.mix import Mix
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Decoding scales with cores (OpenCV frees the GIL), augmentation does not: imgaug is Python."""
+WHOLE = (0, 1)
+"""The one part of one: all of a batch."""
 
 
 def for_training(
     samples: Sequence[Sample],
-    table: NDArray[np.uint8],
+    tables: Mapping[str, NDArray[np.uint8]],
     size: tuple[int, int],
     batch_size: int,
     augment: str = "none",
@@ -40,12 +43,14 @@ def for_training(
     cache: CacheKind = "ram",
     accumulate: int = 1,
     crop: Crop | None = None,
+    mix: Mix | None = None,
+    part: tuple[int, int] = WHOLE,
 ) -> TrainingBatches:
     """Shuffled, augmented batches.
 
     Args:
         samples: frames with masks.
-        table: uint8, (256,): id in the mask to class id, 255 for void.
+        tables: uint8, (256,), by label scheme of the samples: id in the mask to class id, 255 for void.
         size: (height, width) of the batches.
         batch_size: frames a batch.
         augment: preset, see Augmenter.
@@ -53,19 +58,20 @@ def for_training(
         cache: `ram` keeps decoded frames for later epochs, if they fit.
         accumulate: batches that make one update; the epoch's count of batches is a multiple of it.
         crop: how frames are cut after the augmentation; not at all when not given.
+        mix: share of each dataset in an epoch; when not given every frame comes once.
+        part: which part of each batch to make, and of how many: (1, 4) for the second of four processes.
 
     Raises:
         DatasetError: no samples, or one without a mask.
         ConfigError: an unknown preset.
     """
-    return TrainingBatches(
-        Frames(samples, table, size, cache), batch_size, Augmenter(augment, seed), seed, accumulate, crop
-    )
+    frames = Frames(samples, tables, size, cache)
+    return TrainingBatches(frames, batch_size, Augmenter(augment, seed), seed, accumulate, crop, mix, part)
 
 
 def for_evaluation(
     samples: Sequence[Sample],
-    table: NDArray[np.uint8],
+    tables: Mapping[str, NDArray[np.uint8]],
     size: tuple[int, int],
     batch_size: int,
     cache: CacheKind = "ram",
@@ -74,7 +80,7 @@ def for_evaluation(
 
     Args:
         samples: frames with masks.
-        table: uint8, (256,): id in the mask to class id, 255 for void.
+        tables: uint8, (256,), by label scheme of the samples: id in the mask to class id, 255 for void.
         size: (height, width) of the batches.
         batch_size: frames a batch.
         cache: `ram` keeps decoded frames for the next pass, if they fit.
@@ -82,7 +88,7 @@ def for_evaluation(
     Raises:
         DatasetError: no samples, or one without a mask.
     """
-    return EvaluationBatches(Frames(samples, table, size, cache), batch_size)
+    return EvaluationBatches(Frames(samples, tables, size, cache), batch_size)
 
 
 class TrainingBatches:
@@ -98,6 +104,8 @@ class TrainingBatches:
         seed: seed of the order.
         accumulate: batches that make one update.
         crop: how frames are cut after that.
+        mix: share of each dataset in an epoch.
+        part: which part of each batch to make, and of how many. The parts together are the batch.
     """
 
     def __init__(
@@ -108,10 +116,16 @@ class TrainingBatches:
         seed: int,
         accumulate: int = 1,
         crop: Crop | None = None,
+        mix: Mix | None = None,
+        part: tuple[int, int] = WHOLE,
     ) -> None:
+        if batch_size % part[1]:
+            raise ValueError(f"batch_size: expected a multiple of {part[1]} parts, received {batch_size}.")
         self.frames = frames
         self.batch_size = batch_size
         self.accumulate = accumulate
+        self._mix = mix
+        self._part = part
         self._crop = crop
         self._augmenter = augmenter
         self._seed = seed
@@ -125,12 +139,15 @@ class TrainingBatches:
         return self.frames.cached
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Which frame comes when: int64, (steps * batch_size,). Every frame is in it, a few may be twice."""
-        shuffled = np.random.default_rng((self._seed, epoch)).permutation(len(self.frames))
-        return np.resize(shuffled, len(self) * self.batch_size)
+        """Which frame comes when: int64, (steps * batch_size,). Unless mixed, every frame is in it, a few twice."""
+        rng = np.random.default_rng((self._seed, epoch))
+        count = len(self) * self.batch_size
+        if self._mix is not None:
+            return self._mix.order(rng, count)
+        return np.resize(rng.permutation(len(self.frames)), count)
 
     def batch(self, epoch: int, step: int) -> Pair:
-        """One batch.
+        """One batch, or this process's part of it.
 
         Args:
             epoch: from 0.
@@ -156,8 +173,10 @@ class TrainingBatches:
         return ahead(lambda step: self._batch(epoch, step, order), range(start_step, len(self)), workers)
 
     def _batch(self, epoch: int, step: int, order: NDArray[np.int64]) -> Pair:
-        first = step * self.batch_size
-        indices = order[first : first + self.batch_size]
+        rank, parts = self._part
+        count = self.batch_size // parts
+        first = step * self.batch_size + rank * count
+        indices = order[first : first + count]
         crop = self._crop if self._crop is not None and self._crop.applies(epoch) else None
         if self._augmenter.preset == "none" and crop is None:
             return self.frames.gather(indices)

@@ -1,15 +1,15 @@
-"""Decoded frames at the size the network sees, kept in memory as bytes: 4 bytes a pixel, image and mask.
+"""Decoded frames by number at the size the network sees, kept for later epochs: in memory, in mapped files, or not.
 
-Rule 1: the cache never takes more than a share of the memory that is free when it is made. Too large a data set is not
-cached at all, and one line says so: half a cache would only make the speed of an epoch hard to understand.
-Rule 2: what is kept is decoded, resized and remapped, never augmented; so an epoch from the cache equals one from disk.
+Rule 1: a store never takes more than a share of the memory or disk that is free when it is made. Too large a data set
+is not kept at all, and one line says so: half a store would only make the speed of an epoch hard to understand.
+Rule 2: what is kept is decoded, resized and remapped, never augmented; so an epoch from a store equals one without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from carlaseg import console
 from carlaseg.dataset import Sample, read_image, read_mask
 from carlaseg.errors import DatasetError
+from carlaseg.pipeline.mapped import BYTES_A_PIXEL, FramesOnDisk, NoRoomOnDisk, open_frames
 
-CacheKind = Literal["none", "ram"]
+CacheKind = Literal["none", "ram", "disk"]
 SHARE_OF_FREE_MEMORY = 0.5
 """The network needs the rest; the kernel's page cache, which is counted as free, then gives way."""
 FREE_WHEN_UNKNOWN = 4 << 30
@@ -28,14 +29,52 @@ FREE_WHEN_UNKNOWN = 4 << 30
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
+class Store(Protocol):
+    """Decoded frames by number. Any number of threads may ask; two that write one frame write the same bytes."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+
+    def has(self, index: int) -> bool:
+        """Whether a frame is there, whole."""
+
+    def put(self, index: int, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+        """Keep a frame."""
+
+
+class FramesInMemory:
+    """Arrays in memory, taken page by page as frames come in.
+
+    Args:
+        count: frames.
+        size: (height, width) of each.
+    """
+
+    def __init__(self, count: int, size: tuple[int, int]) -> None:
+        # np.empty takes address space alone.
+        self.images = np.empty((count, *size, 3), np.uint8)
+        self.masks = np.empty((count, *size), np.uint8)
+        self._filled = np.zeros(count, bool)
+
+    def has(self, index: int) -> bool:
+        """Whether a frame is there."""
+        return bool(self._filled[index])
+
+    def put(self, index: int, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+        """Keep a frame."""
+        self.images[index], self.masks[index] = image, mask
+        self._filled[index] = True
+
+
 class Frames:
-    """The frames of a data set by number, at one size, from the disk or from memory. Any number of threads may ask.
+    """The frames of a data set by number, at one size, decoded or from a store. Any number of threads may ask.
 
     Args:
         samples: every one with a mask.
-        table: uint8, (256,): id in the mask to class id, 255 for void.
+        tables: uint8, (256,), by label scheme of the samples: id in the mask to class id, 255 for void.
         size: (height, width) of what comes out.
-        cache: `ram` keeps every frame once it was decoded, if that fits into memory.
+        cache: `ram` keeps every frame once it was decoded, `disk` does in files that later runs find again; both if
+            there is room.
         free_bytes: memory to reckon with; asked of the system when not given.
 
     Raises:
@@ -45,7 +84,7 @@ class Frames:
     def __init__(
         self,
         samples: Sequence[Sample],
-        table: NDArray[np.uint8],
+        tables: Mapping[str, NDArray[np.uint8]],
         size: tuple[int, int],
         cache: CacheKind,
         free_bytes: int | None = None,
@@ -59,53 +98,37 @@ class Frames:
                 f"{first.image_path}: expected a mask beside the image, found none "
                 f"({bare} of {len(samples)} frames have none)."
             )
-        if table.shape != (256,) or table.dtype != np.uint8:
-            raise ValueError(f"table: expected uint8 of shape (256,), received {table.dtype} of {table.shape}.")
+        for table in tables.values():
+            if table.shape != (256,) or table.dtype != np.uint8:
+                raise ValueError(f"tables: expected uint8 of shape (256,), received {table.dtype} of {table.shape}.")
         # Kept as it is: a large dataset makes its samples one by one, and a copy of a million would fill the memory.
         self.samples = samples
         self.size = size
-        self._table = table
-        self._kept: Pair | None = None
+        self._tables = tables
+        self._store: Store | None = None
         if cache == "ram":
-            height, width = size
-            needed = len(samples) * height * width * 4
-            free = available_bytes() if free_bytes is None else free_bytes
-            if needed <= free * SHARE_OF_FREE_MEMORY:
-                # np.empty takes address space; memory is taken page by page, as frames come in.
-                self._kept = (
-                    np.empty((len(samples), height, width, 3), np.uint8),
-                    np.empty((len(samples), height, width), np.uint8),
-                )
-                self._filled = np.zeros(len(samples), bool)
-            else:
-                console.say(
-                    "cache",
-                    f"none: {len(samples)} frames need {needed / 2**30:.1f} GiB, half of the free memory is "
-                    f"{free * SHARE_OF_FREE_MEMORY / 2**30:.1f} GiB; every epoch decodes again",
-                )
+            self._store = self._in_memory(available_bytes() if free_bytes is None else free_bytes)
+        elif cache == "disk":
+            self._store = self._on_disk()
 
     @property
     def cached(self) -> bool:
-        """Whether frames are kept in memory."""
-        return self._kept is not None
+        """Whether frames are kept for later epochs."""
+        return self._store is not None
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def read(self, index: int) -> Pair:
-        """One frame: uint8 (H, W, 3) and uint8 (H, W). From the cache they are views: do not write into them.
+        """One frame: uint8 (H, W, 3) and uint8 (H, W). From a store they are views: do not write into them.
 
         Raises:
             DatasetError: the image or the mask cannot be read.
         """
-        if self._kept is not None:
-            images, masks = self._kept
-            if not self._filled[index]:
-                # Two threads may decode the same frame at once; both write the same bytes.
-                images[index], masks[index] = self._decode(index)
-                self._filled[index] = True
-            return images[index], masks[index]
-        return self._decode(index)
+        if self._store is None:
+            return self._decode(index)
+        self._fetch(index, self._store)
+        return self._store.images[index], self._store.masks[index]
 
     def gather(self, indices: NDArray[np.int64]) -> Pair:
         """Several frames as a batch of its own memory: uint8 (B, H, W, 3) and uint8 (B, H, W).
@@ -113,11 +136,33 @@ class Frames:
         Raises:
             DatasetError: an image or a mask cannot be read.
         """
-        if self._kept is not None:
-            for index in indices[~self._filled[indices]]:
-                self.read(int(index))
-            return self._kept[0][indices], self._kept[1][indices]
-        return stack([self._decode(int(index)) for index in indices])
+        if self._store is None:
+            return stack([self._decode(int(index)) for index in indices])
+        for index in indices:
+            self._fetch(int(index), self._store)
+        return self._store.images[indices], self._store.masks[indices]
+
+    def _fetch(self, index: int, store: Store) -> None:
+        if not store.has(index):
+            store.put(index, *self._decode(index))
+
+    def _in_memory(self, free: int) -> FramesInMemory | None:
+        needed = len(self.samples) * self.size[0] * self.size[1] * BYTES_A_PIXEL
+        if needed <= free * SHARE_OF_FREE_MEMORY:
+            return FramesInMemory(len(self.samples), self.size)
+        console.say(
+            "cache",
+            f"none: {len(self.samples)} frames need {needed / 2**30:.1f} GiB, half of the free memory is "
+            f"{free * SHARE_OF_FREE_MEMORY / 2**30:.1f} GiB; every epoch decodes again, unless with --cache disk",
+        )
+        return None
+
+    def _on_disk(self) -> FramesOnDisk | None:
+        try:
+            return open_frames(self.samples, self._tables, self.size)
+        except NoRoomOnDisk as why:
+            console.say("cache", f"none: {why}; every epoch decodes again")
+            return None
 
     def _decode(self, index: int) -> Pair:
         sample = self.samples[index]
@@ -127,9 +172,8 @@ class Frames:
                 f"{sample.mask_path}: expected the size of its image, {image.shape[0]}x{image.shape[1]}, "
                 f"received {mask.shape[0]}x{mask.shape[1]}."
             )
-        return resized_image(image, self.size), resized_mask(
-            np.asarray(cv2.LUT(mask, self._table), np.uint8), self.size
-        )
+        translated = np.asarray(cv2.LUT(mask, self._tables[sample.scheme or ""]), np.uint8)
+        return resized_image(image, self.size), resized_mask(translated, self.size)
 
 
 def stack(pairs: Sequence[Pair]) -> Pair:

@@ -1,4 +1,6 @@
-"""Which frames a run trains and validates on: folders opened, one label scheme, two parts that share no drive.
+"""Which frames a run trains and validates on: folders opened, their ids translated, two parts that share no drive.
+
+Folders of different label schemes meet in the classes of `--classes`, by meaning: CARLA to learn from, CamVid to check.
 
 Training asks for them to learn from; export asks again, from the run's settings, for pictures to calibrate with and
 for the frames that no weight has seen. The same settings give the same two parts.
@@ -6,8 +8,9 @@ for the frames that no weight has seen. The same settings give the same two part
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
-from carlaseg.dataset import Sample, open_dataset, split_by_drive
-from carlaseg.errors import DatasetError
+from carlaseg.dataset import Dataset, Sample, SampleTable, open_dataset, split_by_drive
+from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.labels import LabelScheme
+from carlaseg.pipeline.mix import Mix
 
 
 class DataSettings(Protocol):
@@ -26,6 +30,10 @@ class DataSettings(Protocol):
     @property
     def dataset(self) -> tuple[Path, ...]:
         """Folders to train on."""
+
+    @property
+    def dataset_weights(self) -> tuple[float, ...]:
+        """How much of an epoch each of them is."""
 
     @property
     def validation(self) -> tuple[Path, ...]:
@@ -56,84 +64,136 @@ class Selection:
         train: frames to train on.
         validation: frames to validate on, of other drives.
         note: how they were split, for people.
-        source: label scheme of the masks on disk.
         target: label scheme of the network's classes.
-        table: uint8, (256,): id on disk to class id, 255 for void.
-        lossy: what the translation between the two loses, a sentence each.
+        tables: uint8, (256,), by label scheme of the masks on disk: id there to class id, 255 for void.
+        lossy: what the translations lose, a sentence each.
         layouts: what the folders were found to be.
+        evidence: why each folder's label scheme was taken for what it is, a sentence a folder.
+        mix: the share of each folder in an epoch; None where every frame comes once.
     """
 
-    train: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
     note: str
-    source: LabelScheme
     target: LabelScheme
-    table: NDArray[np.uint8]
+    tables: Mapping[str, NDArray[np.uint8]]
     lossy: tuple[str, ...]
     layouts: tuple[str, ...]
+    evidence: tuple[str, ...]
+    mix: Mix | None = None
 
 
 def select(settings: DataSettings) -> Selection:
     """Open the folders and decide what is trained and what is validated on.
 
     Raises:
-        DatasetError: a folder that is no dataset, two schemes at once, a drive on both sides.
-        ConfigError: an unknown scheme, or a remap that makes no sense.
+        DatasetError: a folder that is no dataset, two schemes without common classes, a drive on both sides.
+        ConfigError: an unknown scheme, a remap that makes no sense, weights that are not one a folder.
     """
-    train: list[Sample] = []
-    validation: list[Sample] = []
-    schemes: dict[str, LabelScheme] = {}
-    layouts: list[str] = []
+    train: list[Sequence[Sample]] = []
+    validation: list[Sequence[Sample]] = []
+    unsplit: list[Sequence[Sample]] = []
+    opened: list[Dataset] = []
 
-    def samples_of(folder: Path, split: str | None) -> list[Sample]:
-        opened = open_dataset(folder, settings.scheme, split, masks_required=True)
-        assert opened.scheme is not None  # what masks_required asks for
-        schemes[str(folder)] = opened.scheme
-        layouts.append(opened.layout)
-        return list(opened.samples)
+    def samples_of(folder: Path, split: str | None) -> Sequence[Sample]:
+        opened.append(open_dataset(folder, settings.scheme, split, masks_required=True))
+        return opened[-1].samples
 
-    unsplit: list[Sample] = []
     for folder in settings.dataset:
         splits = open_dataset(folder, settings.scheme).splits
         if {"train", "val"} <= set(splits):
-            train += samples_of(folder, "train")
+            train.append(samples_of(folder, "train"))
             if not settings.validation:
-                validation += samples_of(folder, "val")
+                validation.append(samples_of(folder, "val"))
         else:
-            unsplit += samples_of(folder, None)
+            unsplit.append(samples_of(folder, None))
     for folder in settings.validation:
         splits = open_dataset(folder, settings.scheme).splits
-        validation += samples_of(folder, "val" if "val" in splits else None)
-    labels.require_one_scheme(schemes)
+        validation.append(samples_of(folder, "val" if "val" in splits else None))
 
     notes = ["the layout's own train and val"] if train and not settings.validation else []
     if settings.validation:
         train += unsplit
         notes.append(f"validation on {', '.join(map(str, settings.validation))}")
     elif unsplit:
-        parts = split_by_drive(unsplit, settings.validation_share, settings.seed)
-        train += parts.train
-        validation += parts.validation
+        parts = split_by_drive(_joined(unsplit), settings.validation_share, settings.seed)
+        train.append(parts.train)
+        validation.append(parts.validation)
         notes.append(parts.note)
-    if not train or not validation:
-        empty = "train" if not train else "validate"
+    learned, checked = _joined(train), _joined(validation)
+    if not learned or not checked:
+        empty = "train" if not learned else "validate"
         raise DatasetError(f"{', '.join(map(str, settings.dataset))}: expected frames to {empty} on, received none.")
-    _refuse_overlap(train, validation)
+    _refuse_overlap(learned, checked)
 
-    source = next(iter(schemes.values()))
-    target = source if settings.classes is None else labels.scheme(settings.classes)
-    translation = labels.remap(source, target)
-    table = target.void_table[translation.table]
+    target, tables, lossy = _translations(opened, settings.classes)
     return Selection(
-        tuple(train),
-        tuple(validation),
+        learned,
+        checked,
         "; ".join(notes),
-        source,
         target,
-        table,
-        translation.lossy,
-        tuple(dict.fromkeys(layouts)),
+        tables,
+        lossy,
+        tuple(dict.fromkeys(data.layout for data in opened)),
+        tuple(dict.fromkeys(_evidence(data) for data in opened)),
+        _mix(learned, settings.dataset, settings.dataset_weights),
     )
+
+
+def _joined(parts: Sequence[Sequence[Sample]]) -> Sequence[Sample]:
+    """Samples one after the other, still in columns: a million of them must not become a million objects."""
+    return parts[0] if len(parts) == 1 else SampleTable(chain.from_iterable(parts))
+
+
+def _translations(
+    opened: Sequence[Dataset], classes: str | None
+) -> tuple[LabelScheme, dict[str, NDArray[np.uint8]], tuple[str, ...]]:
+    """The network's classes, the table of each scheme to them, and what the tables lose.
+
+    Raises:
+        DatasetError: several schemes, and no word on the classes in which they meet.
+    """
+    sources: dict[str, LabelScheme] = {}
+    for data in opened:
+        assert data.scheme is not None  # what masks_required asks for
+        sources[str(data.folder)] = data.scheme
+    if classes is None:
+        labels.require_one_scheme(sources)
+    target = next(iter(sources.values())) if classes is None else labels.scheme(classes)
+    tables, lossy = {}, []
+    for source in dict.fromkeys(sources.values()):
+        translation = labels.remap(source, target)
+        tables[source.name] = target.void_table[translation.table]
+        lossy += [f"{source.name}: {loss}" for loss in translation.lossy]
+    return target, tables, tuple(lossy)
+
+
+def _evidence(data: Dataset) -> str:
+    assert data.scheme is not None
+    return f"{data.folder}: {data.scheme.name}, for {'; '.join(data.evidence)}"
+
+
+def _mix(train: Sequence[Sample], folders: Sequence[Path], weights: Sequence[float]) -> Mix | None:
+    """The shares of the folders in an epoch.
+
+    Raises:
+        ConfigError: not one weight a folder, or a folder of some weight without frames to train on.
+    """
+    if not weights:
+        return None
+    if len(weights) != len(folders):
+        raise ConfigError(f"--dataset-weights: expected {len(folders)}, one a folder, received {len(weights)}.")
+    # A folder in a folder: the frame belongs to the inner one.
+    inner_first = sorted(range(len(folders)), key=lambda index: -len(folders[index].parts))
+    part_of = np.fromiter(
+        (next(index for index in inner_first if sample.image_path.is_relative_to(folders[index])) for sample in train),
+        np.int64,
+        len(train),
+    )
+    for index, (folder, weight) in enumerate(zip(folders, weights, strict=True)):
+        if weight and not (part_of == index).any():
+            raise ConfigError(f"--dataset-weights: expected frames to train on in {folder}, received none.")
+    return Mix(part_of, tuple(weights))
 
 
 def _refuse_overlap(train: Sequence[Sample], validation: Sequence[Sample]) -> None:

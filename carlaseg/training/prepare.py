@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,29 +165,34 @@ def _build(config: TrainConfig, selection: Selection, counts: ClassCounts, weigh
         rare[: len(counts.shares)] = (counts.shares > 0) & (counts.shares < SOUGHT_SHARE)
         whole_from = (config.epochs or DEFAULT_EPOCHS) - config.full_size_epochs
         crop = Crop(config.crop, rare, whole_from)
-    table, size = selection.table, config.size
+    tables, size = selection.tables, config.size
     return Built(
         model,
         options,
         scorer(model, weights),
         None if config.ema is None else Averaged(model),
         for_training(
-            selection.train, table, size, config.batch_size, config.augment, config.seed, config.cache,
-            config.accumulate, crop,
+            selection.train, tables, size, config.batch_size, config.augment, config.seed, config.cache,
+            config.accumulate, crop, selection.mix,
         ),
-        for_evaluation(selection.validation, table, size, config.batch_size, config.cache),
+        for_evaluation(selection.validation, tables, size, config.batch_size, config.cache),
     )  # fmt: skip
 
 
 def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: ClassCounts) -> None:
     total = len(selection.train) + len(selection.validation)
-    drives = len({sample.drive for sample in (*selection.train, *selection.validation)})
+    drives = len({sample.drive for sample in chain(selection.train, selection.validation)})
     tell(
         "data",
         f"{total} frames of {drives} drive{'s' if drives > 1 else ''} ({', '.join(selection.layouts)}): "
         f"train {len(selection.train)}, validation {len(selection.validation)}, at {config.size} (height x width)",
     )
+    for sentence in selection.evidence:
+        tell("labels", sentence)
     tell("split", selection.note)
+    if selection.mix is not None:
+        counted = zip(config.dataset, selection.mix.counts(len(selection.train)), strict=True)
+        tell("mix", "an epoch is " + ", ".join(f"{count} frames of {folder}" for folder, count in counted))
     tell("checks", f"{total} masks read: every file whole, every id known, no frame in both parts")
     names, shares = selection.target.names, counts.shares
     order = np.argsort(-shares, kind="stable")

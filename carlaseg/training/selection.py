@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +57,12 @@ def count_classes(selection: Selection) -> ClassCounts:
     void = 0
 
     def histogram(sample: Sample) -> NDArray[np.int64]:
-        return np.bincount(selection.table[read_mask(sample)].ravel(), minlength=256).astype(np.int64)
+        table = selection.tables[sample.scheme or ""]
+        return np.bincount(table[read_mask(sample)].ravel(), minlength=256).astype(np.int64)
 
-    samples = [*selection.train, *selection.validation]
-    with Progress("checks", len(samples), "masks") if len(samples) > MANY else nullcontext() as progress:
+    samples = chain(selection.train, selection.validation)
+    total = len(selection.train) + len(selection.validation)
+    with Progress("checks", total, "masks") if total > MANY else nullcontext() as progress:
         for index, counts in enumerate(ahead(histogram, samples, WORKERS)):
             if index < len(selection.train):
                 own = counts[:num_classes]

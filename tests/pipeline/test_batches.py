@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from tiny_run import SCHEME, SIZE, frame, write_dataset
 from carlaseg.dataset import Sample, open_dataset
 from carlaseg.errors import DatasetError
 from carlaseg.labels import remap, scheme
-from carlaseg.pipeline import Crop, for_evaluation, for_inference, for_training
+from carlaseg.pipeline import Crop, Mix, for_evaluation, for_inference, for_training, mapped
 from carlaseg.pipeline.batches import ahead
 from carlaseg.pipeline.cache import Frames, available_bytes, resized_image, resized_mask
 
-SAME = scheme(SCHEME).void_table
+SAME = {SCHEME: scheme(SCHEME).void_table}
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,19 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return list(open_dataset(folder, SCHEME).samples)
 
 
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder of decoded frames."""
+    monkeypatch.setenv("CARLASEG_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "frames"
+
+
 def worker_threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("carlaseg-batches")]
 
 
 @pytest.mark.parametrize("augment", ["none", "road"])
-@pytest.mark.parametrize("cache", ["none", "ram"])
+@pytest.mark.parametrize("cache", ["none", "ram", "disk"])
 def test_a_batch_is_the_same_alone_in_order_and_after_a_restart(samples, augment, cache) -> None:
     batches = for_training(samples, SAME, SIZE, 2, augment, seed=4, cache=cache)
     whole = list(batches.epoch(3))
@@ -102,7 +111,7 @@ def test_batches_hold_the_bytes_of_the_files_and_never_those_of_the_cache(sample
 
 def test_masks_are_remapped_by_the_table(samples) -> None:
     to_camvid = remap(scheme(SCHEME), scheme("camvid"))
-    _, masks = for_evaluation(samples, scheme("camvid").void_table[to_camvid.table], SIZE, 7).batch(0)
+    _, masks = for_evaluation(samples, {SCHEME: scheme("camvid").void_table[to_camvid.table]}, SIZE, 7).batch(0)
     expected = to_camvid.apply(np.stack([frame(number)[1] for number in range(7)]))
     assert np.array_equal(masks, expected)
 
@@ -122,6 +131,81 @@ def test_a_cache_that_does_not_fit_is_left_out_and_says_so(samples, capsys) -> N
     assert np.array_equal(frames.read(2)[0], frame(2)[0])
     assert Frames(samples, SAME, SIZE, "ram").cached
     assert available_bytes() > 1 << 20
+
+
+def test_frames_on_disk_are_found_again_by_the_next_run_and_never_when_a_file_has_changed(
+    tmp_path, cache_folder
+) -> None:
+    samples = list(open_dataset(write_dataset(tmp_path / "drive", frames=3), SCHEME).samples)
+    everything = np.arange(3)
+    first = Frames(samples, SAME, SIZE, "disk").gather(everything)
+    (kept,) = cache_folder.iterdir()
+    # What the files hold is what comes, not the pictures again: a mark in the store shows.
+    marked = mapped.FramesOnDisk(kept, 3, SIZE)
+    marked.put(1, np.full((*SIZE, 3), 7, np.uint8), first[1][1])
+    again = Frames(samples, SAME, SIZE, "disk").gather(everything)
+    assert (again[0][1] == 7).all()
+    assert np.array_equal(again[0][0], first[0][0])
+    path = samples[1].image_path
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    assert np.array_equal(Frames(samples, SAME, SIZE, "disk").gather(everything)[0], first[0])
+    assert len(list(cache_folder.iterdir())) == 2
+
+
+def test_a_frame_that_a_power_cut_left_half_written_is_decoded_again(samples, cache_folder) -> None:
+    whole = Frames(samples, SAME, SIZE, "disk").gather(np.arange(7))
+    (kept,) = cache_folder.iterdir()
+    with (kept / "images").open("r+b") as file:
+        file.write(bytes(100))
+    assert np.array_equal(Frames(samples, SAME, SIZE, "disk").gather(np.arange(7))[0], whole[0])
+
+
+def test_the_least_recently_used_frames_make_room_and_those_in_use_do_not(
+    samples, cache_folder, monkeypatch, capsys
+) -> None:
+    def open_at(height: int) -> Frames:
+        return Frames(samples, SAME, (height, 32), "disk")
+
+    def heights() -> list[int]:
+        return sorted((path / "masks").stat().st_size // (7 * 32) for path in cache_folder.iterdir())
+
+    used = open_at(8)
+    open_at(9)
+    open_at(10)
+    for age, path in enumerate(sorted(cache_folder.iterdir(), key=lambda path: (path / "masks").stat().st_size)):
+        os.utime(path, (age, age))
+    taken = sum(mapped._length(path) for path in cache_folder.iterdir())
+    # Half of what is free and taken together is what is taken now.
+    monkeypatch.setattr(mapped.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, taken))
+    assert open_at(7).cached
+    assert used.cached
+    assert heights() == [7, 8, 10]
+    assert not open_at(600).cached
+    assert "every epoch decodes again" in capsys.readouterr().err
+
+
+def test_datasets_are_mixed_by_their_weights_and_every_frame_comes_in_time(samples) -> None:
+    part_of = np.array([0, 0, 0, 0, 0, 1, 1])
+    batches = for_training(samples, SAME, SIZE, 4, seed=1, mix=Mix(part_of, (1, 3)))
+    orders = [batches.order(epoch) for epoch in range(12)]
+    assert [len(order) for order in orders] == [8] * 12
+    assert [int((part_of[order] == 0).sum()) for order in orders] == [2] * 12
+    assert set(np.concatenate(orders).tolist()) == set(range(7))
+    assert np.bincount(part_of[batches.order(0)]).tolist() == [2, 6]
+    assert (
+        batches.order(3).tolist()
+        == for_training(samples, SAME, SIZE, 4, seed=1, mix=Mix(part_of, (2, 6))).order(3).tolist()
+    )
+
+
+def test_the_parts_of_several_processes_are_the_batch_of_one(samples) -> None:
+    whole = for_training(samples, SAME, SIZE, 4, "scale", seed=3, crop=Crop((16, 20))).batch(1, 1)
+    parts = [
+        for_training(samples, SAME, SIZE, 4, "scale", seed=3, crop=Crop((16, 20)), part=(rank, 2)).batch(1, 1)
+        for rank in range(2)
+    ]
+    for kind, joined in enumerate(whole):
+        assert np.array_equal(joined, np.concatenate([part[kind] for part in parts]))
 
 
 def test_cached_frames_outlive_their_files(tmp_path) -> None:
@@ -187,7 +271,7 @@ def test_inference_goes_on_after_a_damaged_image(tmp_path) -> None:
     folder = write_dataset(tmp_path / "drive", frames=5)
     samples = list(open_dataset(folder, SCHEME).samples)
     samples[2].image_path.write_bytes(b"not a picture")
-    batches = list(for_inference(samples, (12, 16), 2, SAME))
+    batches = list(for_inference(samples, (12, 16), 2, SAME[SCHEME]))
     assert [len(batch.images) for batch in batches] == [2, 2]
     assert batches[0].images.shape == (2, 12, 16, 3)
     assert [f.sample.name for batch in batches for f in batch.frames] == [

@@ -67,7 +67,7 @@ def labelled_pictures(config: ExportConfig, run: RunFolder, card: ModelCard, siz
         assert data.scheme is not None  # what masks_required asks for
         target = labels.scheme(card.scheme)
         try:
-            table = target.void_table[labels.remap(data.scheme, target).table]
+            tables = {data.scheme.name: target.void_table[labels.remap(data.scheme, target).table]}
         except ConfigError as error:
             raise DatasetError(
                 f"{data.folder}: expected truth of the network's classes ({card.scheme}), received {data.scheme.name}: "
@@ -77,10 +77,10 @@ def labelled_pictures(config: ExportConfig, run: RunFolder, card: ModelCard, siz
         source = str(config.validation_data)
     else:
         selection = _selection(run, "--validation-data DIR", "carlaseg export RUN --validation-data DIR")
-        samples, table = selection.validation, selection.table
+        samples, tables = selection.validation, dict(selection.tables)
         source = f"the validation set of {run.name}"
     chosen = spread(samples, config.images or len(samples))
-    batches = for_evaluation(chosen, table, size, 1, cache="none")
+    batches = for_evaluation(chosen, tables, size, 1, cache="none")
     pairs = list(batches)
     images, truth = (np.concatenate([pair[part] for pair in pairs]) for part in (0, 1))
     return Labelled(images, truth, f"{len(chosen)} of {len(samples)} pictures of {source}")
