@@ -35,8 +35,7 @@ class RecordConfig:
     camera_pitch: float = -15.0
     """Degrees the camera looks up (down when negative)."""
     rig: str | None = None
-    """Sensors from a TOML file or a preset (front, front_800x600, kitti, nuscenes, stereo, surround), in place of one
-    RGB and semantic pair by the six settings above."""
+    """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of the six above."""
     seed: int = 0
     """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
     driver: Literal["autopilot", "waypoints"] = "autopilot"
@@ -87,6 +86,8 @@ class RecordConfig:
     """Folder that gets a new recording folder."""
     name: str | None = None
     """Name of the recording folder; town, weather and seed when not given."""
+    rgb_format: Literal["png", "webp", "jpeg"] = "png"
+    """Of RGB pictures: png is fast, webp a quarter smaller and slow, both without loss; jpeg is small and lossy."""
     colour: bool = True
     """Also write seg/, the coloured segmentation for people to look at."""
     writers: int = 2

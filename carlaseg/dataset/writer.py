@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.encoding import encode, ids_in_colours
+from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
 from carlaseg.dataset.files import disk_fault, temporary, write_whole
 from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
@@ -37,6 +37,7 @@ from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
 
 IMAGES, MASKS, COLOURS = "rgb", "seg_raw", "seg"
+_PHOTOGRAPHER = "sensor.camera.rgb"
 _SYNC_EVERY_S = 1.0
 
 
@@ -52,6 +53,7 @@ class RecordingWriter:
         colour: also write `seg/`, for people to look at.
         resume: go on in a folder that is a recording already; its complete frames stay and count.
         others: folders of sensors beside the pair, for `write_frame`'s `others`.
+        rgb_format: of the pictures of RGB cameras, by the metadata's rig; all else has its one format.
 
     Attributes:
         encode_s: seconds spent encoding so far, all threads together.
@@ -70,9 +72,12 @@ class RecordingWriter:
         *,
         resume: bool = False,
         others: Sequence[str] = (),
+        rgb_format: RgbFormat = "png",
     ) -> None:
         self.folder = folder
         self._others = tuple(others)
+        self._rgb_format: RgbFormat = rgb_format
+        self._photographs = {IMAGES} | {camera.folder for camera in metadata.rig if camera.blueprint == _PHOTOGRAPHER}
         self._metadata = metadata
         self._palette = scheme.palette
         self._scheme = scheme
@@ -144,7 +149,7 @@ class RecordingWriter:
             image: uint8 (H, W, 3) RGB, or (H, W, 4) BGRA as CARLA's cameras give it.
             tags: uint8 (H, W), the raw ids, aligned with the image.
             line: what else is known of the frame; its `files` are filled in here.
-            others: arrays of other sensors, by folder: uint8 (H, W) or (H, W, 3) RGB become PNG, all else .npy.
+            others: arrays of other sensors, by folder: uint8 (H, W) or (H, W, 3) RGB become pictures, all else .npy.
 
         Returns:
             The record as written.
@@ -168,9 +173,7 @@ class RecordingWriter:
         try:
             files = {}
             began_s = time.perf_counter()
-            encoded = self._encoded(image, tags) + [
-                (folder, *encode(array)) for folder, array in (others or {}).items()
-            ]
+            encoded = self._encoded(image, tags, others or {})
             encoded_s = time.perf_counter()
             for folder, suffix, content in encoded:
                 path = self.folder / folder / f"{folder}_{frame:08d}{suffix}"
@@ -198,13 +201,19 @@ class RecordingWriter:
         except OSError as error:
             raise self._fail(error, []) from error
 
-    def _encoded(self, image: NDArray[np.uint8], tags: NDArray[np.uint8]) -> list[tuple[str, str, bytes]]:
+    def _encoded(
+        self, image: NDArray[np.uint8], tags: NDArray[np.uint8], others: Mapping[str, NDArray[Any]]
+    ) -> list[tuple[str, str, bytes]]:
+        """Folder, suffix and content of each file of a frame."""
         if image.shape[2] == 4:
             image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), np.uint8)
-        encoded = [(folder, *encode(array)) for folder, array in ((IMAGES, image), (MASKS, tags))]
+        suffix, ids = encode(tags)
+        encoded = [(IMAGES, *encode_photograph(image, self._rgb_format)), (MASKS, suffix, ids)]
         if self._colour:
-            _, suffix, ids = encoded[1]
             encoded.append((COLOURS, suffix, ids_in_colours(ids, self._palette)))
+        for folder, array in others.items():
+            photograph = folder in self._photographs
+            encoded.append((folder, *(encode_photograph(array, self._rgb_format) if photograph else encode(array))))
         return encoded
 
     def _append(self, record: FrameRecord) -> None:

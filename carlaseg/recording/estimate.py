@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlaseg.config import RecordConfig
-from carlaseg.dataset.encoding import encode
+from carlaseg.dataset.encoding import encode, encode_photograph
 from carlaseg.errors import DatasetError
 from carlaseg.recording.rig import RigSpec
 from carlaseg.recording.streams import SensorFrame
-
-FEWEST_TICKS = 5
-"""The first ticks build caches on both sides; fewer say nothing about the later ones."""
 
 LARGEST_SHARE_OF_FREE_DISK = 0.98
 
@@ -41,8 +38,7 @@ def estimate(
     frames: int,
     folder: Path,
     seen: Mapping[str, SensorFrame],
-    tick_s: float,
-    ticks: int,
+    seconds_between_frames: float | None,
 ) -> Estimate:
     """The cost of so many frames, from one warm-up frame and the time the warm-up's ticks took.
 
@@ -52,19 +48,21 @@ def estimate(
         frames: still to be saved.
         folder: they go to; need not exist yet.
         seen: data of a warm-up tick, by sensor name.
-        tick_s: mean seconds a tick.
-        ticks: that this is the mean of.
+        seconds_between_frames: that the simulator needs from one saved frame to the next; None when unknown.
 
     Raises:
         DatasetError: they would not fit on the disk.
     """
     began_s = time.perf_counter()
-    image, ids = rig.pair_arrays(seen)
-    ids_bytes = len(encode(ids)[1])
-    frame_bytes = ids_bytes + sum(len(encode(array)[1]) for array in (image, *rig.other_arrays(seen).values()))
-    if config.colour:
-        # Three channels that change where the ids do take about twice their bytes.
-        frame_bytes += 2 * ids_bytes
+    frame_bytes = 0
+    for sensor in rig.sensors:
+        if not sensor.what.has_files:
+            continue
+        array = sensor.array(seen[sensor.name].data)
+        photograph = sensor.kind == "rgb"
+        frame_bytes += len((encode_photograph(array, config.rgb_format) if photograph else encode(array))[1])
+        # The coloured copy is the file of the ids with a palette.
+        frame_bytes += len(encode(array)[1]) if sensor is rig.pair[1] and config.colour else 0
     encode_s = time.perf_counter() - began_s
     home = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_bytes = shutil.disk_usage(home).free
@@ -75,8 +73,9 @@ def estimate(
             "Nothing was written.",
             (("elsewhere", "carlaseg record --output /another/disk ..."), ("fewer", "carlaseg record --frames ...")),
         )
-    frame_s = max(tick_s * config.every, encode_s / config.writers)
-    return Estimate(needed, free_bytes, frame_s * frames if ticks >= FEWEST_TICKS else None)
+    if seconds_between_frames is None:
+        return Estimate(needed, free_bytes, None)
+    return Estimate(needed, free_bytes, frames * max(seconds_between_frames, encode_s / config.writers))
 
 
 def bytes_text(count: float) -> str:

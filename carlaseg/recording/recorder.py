@@ -20,6 +20,7 @@ from carlaseg.config import RecordConfig, to_json
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
 from carlaseg.dataset import open_dataset
 from carlaseg.dataset.contact_sheet import contact_sheet
+from carlaseg.dataset.reader import read_lines
 from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, SimulatorError
@@ -132,8 +133,7 @@ def record(config: RecordConfig) -> RecordResult:
             )
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
-        tick_s = sum(watch.seconds.values()) / drive.tick_count
-        _say_plan(config, rig, missing, place.folder, seen, tick_s, drive.tick_count)
+        _say_plan(config, rig, missing, place.folder, seen, drive)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
@@ -144,6 +144,7 @@ def record(config: RecordConfig) -> RecordResult:
             config.colour,
             resume=place.exists,
             others=[sensor.folder for sensor in rig.others if sensor.folder],
+            rgb_format=config.rgb_format,
         )
         began_s = time.monotonic()
         try:
@@ -218,7 +219,8 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
 
 def _nothing_to_do(place: Place) -> RecordResult:
     say("note", "the recording is complete already; nothing was done. For more of this drive raise --frames.")
-    byte_count = sum(path.stat().st_size for path in place.folder.glob("*/*") if path.suffix in (".png", ".npy"))
+    files = (file for record in read_lines(place.folder) for file in record.files.values())
+    byte_count = sum(file.length for file in files)
     return RecordResult(place.folder, len(place.saved_ticks), 0, byte_count, 0.0, 0.0, {})
 
 
@@ -277,11 +279,10 @@ def _say_plan(
     frames: int,
     folder: Path,
     seen: Mapping[str, SensorFrame],
-    tick_s: float,
-    ticks: int,
+    drive: Drive,
 ) -> None:
-    cost = estimate(config, rig, frames, folder, seen, tick_s, ticks)
-    how_long = f"    ~{duration(cost.seconds)} (from {ticks} ticks)" if cost.seconds is not None else ""
+    cost = estimate(config, rig, frames, folder, seen, drive.seconds_between_frames)
+    how_long = f"    ~{duration(cost.seconds)} (from {drive.tick_count} ticks)" if cost.seconds is not None else ""
     every = "every tick" if config.every == 1 else f"one tick in {config.every}"
     size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
     say("plan", f"{frames} frames, {every} at {config.fps:g} Hz    {size}{how_long}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carlaseg.dataset.encoding import encode, ids_in_colours
+from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
 from carlaseg.labels import SCHEMES, scheme
 
 
@@ -24,6 +24,23 @@ def test_a_picture_of_bytes_comes_back_equal(shape: tuple[int, ...]) -> None:
     suffix, content = encode(array)
     assert suffix == ".png"
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), array)
+
+
+@pytest.mark.parametrize(("rgb_format", "suffix"), [("png", ".png"), ("webp", ".webp")])
+def test_a_photograph_without_loss_comes_back_equal(rgb_format: RgbFormat, suffix: str) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (37, 53, 3), np.uint8)
+    named, content = encode_photograph(image, rgb_format)
+    assert named == suffix
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")), image)
+
+
+def test_a_jpeg_keeps_colours_where_they_are() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, ::2] = (200, 30, 30)
+    suffix, content = encode_photograph(image, "jpeg")
+    read = np.asarray(Image.open(io.BytesIO(content)))
+    assert suffix == ".jpg"
+    assert np.abs(read.astype(int) - image).max() < 25, "columns of one pixel; halved colour would mix them"
 
 
 def test_anything_else_comes_back_equal_from_numpys_own_format() -> None:

@@ -33,6 +33,7 @@ from carlaseg.dataset import (
     read_mask,
     read_metadata,
 )
+from carlaseg.dataset.encoding import RgbFormat
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import DatasetError
 
@@ -314,3 +315,32 @@ def test_a_pose_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(DatasetError, match="ego: expected location_m as 3 numbers"):
         Pose.from_json({"location_m": [1, 2], "rotation_deg": [0, 0, 0]}, "line 1, ego")
     assert Pose.from_json(ORIGIN.to_json(), "x") == ORIGIN
+
+
+@pytest.mark.parametrize(("rgb_format", "suffix"), [("webp", ".webp"), ("jpeg", ".jpg")])
+def test_photographs_have_the_format_asked_for_and_numbers_are_never_lossy(
+    tmp_path: Path, rgb_format: RgbFormat, suffix: str
+) -> None:
+    front = metadata().rig[0]
+    cameras = [
+        dataclasses.replace(front, name=name, blueprint=f"sensor.camera.{kind}", folder=name)
+        for name, kind in (("rgb_left", "rgb"), ("depth_left", "depth"))
+    ]
+    said = dataclasses.replace(metadata(), rig=(front, *cameras))
+    folders = ("rgb_left", "depth_left")
+    with RecordingWriter(tmp_path / "drive", said, SCHEME, others=folders, rgb_format=rgb_format) as writer:
+        for frame in range(3):
+            smooth = np.full((48, 64, 3), 40 * frame, np.uint8)
+            others = {"rgb_left": smooth, "depth_left": road_image(frame)}
+            record = writer.write_frame(frame, smooth, road_scene(SCHEME, frame), line(frame), others)
+    suffixes = {folder: Path(file.path).suffix for folder, file in record.files.items()}
+    lossless = {"seg_raw": ".png", "seg": ".png", "depth_left": ".png"}
+    assert suffixes == {"rgb": suffix, "rgb_left": suffix, **lossless}
+    assert np.array_equal(read_image(tmp_path / "drive" / record.files["depth_left"].path), road_image(2))
+    sample = open_dataset(tmp_path / "drive").samples[2]
+    assert np.abs(read_image(sample.image_path).astype(int) - 80).max() <= 1
+    report = verify(tmp_path / "drive", deep=True)
+    assert report.ok, report.problems
+    # Cut short: found at once by its end, whatever the format.
+    sample.image_path.write_bytes(sample.image_path.read_bytes()[:-20])
+    assert {problem.kind for problem in verify(tmp_path / "drive").problems} == {"damaged image", "length"}
