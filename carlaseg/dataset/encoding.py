@@ -23,8 +23,8 @@ _RGB_FLAGS = (
     cv2.IMWRITE_PNG_FILTER_SUB,
 )
 """A quarter to a third faster than OpenCV's default on CARLA's pictures, at the same size: the default is the same
-filter with run lengths, which photographs hardly have. A level without a filter would be slower than the default. Level 9
-takes 60 times as long for 5 % fewer bytes (benchmarks/picture_formats.py)."""
+filter with run lengths, which photographs hardly have. A level without a filter would be slower than the default; level
+9 takes 60 times as long for 5 % fewer bytes (benchmarks/picture_formats.py)."""
 
 _WEBP_FLAGS = (cv2.IMWRITE_WEBP_QUALITY, 101)
 """Above 100 OpenCV encodes without loss."""
