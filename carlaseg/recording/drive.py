@@ -8,8 +8,11 @@ Slots in which nothing new is to be seen stay empty, and the drive goes on for l
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from carlaseg.config import RecordConfig
@@ -36,6 +39,8 @@ FEWEST_DUE_TO_JUDGE = 20
 """Shares of dropped frames mean nothing before so many were due."""
 RESTARTS_BEFORE_GIVING_UP = 5
 """One after the other, without a frame worth saving between them."""
+TICKS_TIMED = 5
+"""The last ones, from which the time of a frame is told: the first ones build caches on both sides."""
 DECIMALS = 6
 """Micrometres and microseconds; beyond them are only the rounding errors of 32-bit floats and of time differences."""
 
@@ -106,7 +111,9 @@ class Drive:
         self._restarts_in_a_row = 0
         self._not_before_tick = 0
         self._own_events: list[dict[str, Any]] = []
-        self._resting = False
+        self._resting = True
+        self._watched_tick_s: deque[float] = deque(maxlen=TICKS_TIMED)
+        self._resting_tick_s: deque[float] = deque(maxlen=TICKS_TIMED)
         weather = weather_preset(session.carla, config.weather)
         if config.sun_altitude is not None:
             weather.sun_altitude_angle = config.sun_altitude
@@ -146,9 +153,12 @@ class Drive:
         """
         last_before = tick_of_slot(self._config, first_slot) - 1
         going = self._until_ended(keep_going)
-        while going() and self.tick_count < last_before - warmup_ticks(self._config):
+        watched = warmup_ticks(self._config)
+        if self._rest_between:
+            watched = min(watched, TICKS_TIMED)
+        while going() and self.tick_count < last_before - watched:
             self._tick()
-        self.rig.listen()
+        self._wake()
         seen: Mapping[str, SensorFrame] | None = None
         drops = 0
         while going() and (self.tick_count < last_before or seen is None):
@@ -212,6 +222,17 @@ class Drive:
             return frame
         return None
 
+    @property
+    def seconds_between_frames(self) -> float | None:
+        """Seconds from one saved frame to the next, by the last ticks; None where too few were driven to tell."""
+        if len(self._watched_tick_s) < TICKS_TIMED:
+            return None
+        watched_s = median(self._watched_tick_s)
+        between_s = watched_s
+        if self._rest_between and self._resting_tick_s:
+            between_s = median(self._resting_tick_s)
+        return watched_s + (self._config.every - 1) * between_s
+
     def _until_ended(self, keep_going: Callable[[], bool]) -> Callable[[], bool]:
         return lambda: self.ended_by is None and keep_going()
 
@@ -244,10 +265,12 @@ class Drive:
         self._resting = False
 
     def _tick(self) -> int:
+        began_s = time.perf_counter()
         with self._watch.stage("simulator"):
             restarts = self.driver.restarts
             self.driver.before_tick()
             frame = self._session.tick()
+        (self._resting_tick_s if self._resting else self._watched_tick_s).append(time.perf_counter() - began_s)
         self.tick_count = frame - self.first_simulator_frame
         ego = self._session.snapshot.find(self.ego.id)
         if ego is None:
