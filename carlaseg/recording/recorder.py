@@ -253,6 +253,8 @@ def _say_header(config: RecordConfig, session: Session, drive: Drive, label_sche
         say("note", f"asked for {config.traffic} vehicles and {config.walkers} pedestrians; the town had no more room")
     if session.swept_orphans:
         say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
+    elif session.found_abandoned:
+        say("note", "a killed recording had left the server waiting for ticks; it will run freely again")
     elif session.found_synchronous:
         say("note", "the server was in synchronous mode already: is another client ticking it?")
     if not drive.settled:

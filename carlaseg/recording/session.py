@@ -8,7 +8,6 @@ the error that caused it. What cannot be undone, because nobody answers, is kept
 from __future__ import annotations
 
 import importlib
-import math
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from carlaseg.config import nearest
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.orphans import find_orphans
+from carlaseg.recording.synchrony import is_marked, make_synchronous
 
 if TYPE_CHECKING:
     import carla
@@ -35,9 +35,6 @@ DESTROY_ROUNDS = 4
 
 RESTORE_ROUNDS = 3
 """How often the settings found are put back, at most, until the server has them."""
-
-MAX_SUBSTEPS = 16
-"""The server's limit of physics substeps a step. Source: CARLA documentation, "Physics substepping"."""
 
 
 def import_carla() -> ModuleType:
@@ -78,6 +75,7 @@ class Session:
         snapshot: of the last tick.
         swept_orphans: actors of a killed recording that were destroyed on arrival.
         found_synchronous: whether the server was in synchronous mode already.
+        found_abandoned: whether it was a killed recording of ours that had left it so.
         left_behind: what could not be undone on leaving; empty when all was.
     """
 
@@ -98,7 +96,7 @@ class Session:
         self.timeout_s = timeout_s
         self.left_behind: list[str] = []
         self.swept_orphans = 0
-        self.found_synchronous = False
+        self.found_synchronous = self.found_abandoned = False
         self._town = town
         self._allow_version_mismatch = allow_version_mismatch
         self._fresh_world = fresh_world
@@ -125,6 +123,8 @@ class Session:
             self.world = self.client.get_world()
             self._found_settings = self.world.get_settings()
             self.found_synchronous = bool(self._found_settings.synchronous_mode)
+            if is_marked(self._found_settings.fixed_delta_seconds):
+                self._disown_found_mode()
             self._load_town()
             self._apply_settings()
             if self._fresh_world:
@@ -212,17 +212,7 @@ class Session:
 
     def _apply_settings(self) -> None:
         settings = self.world.get_settings()
-        settings.synchronous_mode = True
-        settings.fixed_delta_seconds = self.time_step_s
-        # Without rendering the cameras deliver empty pictures.
-        settings.no_rendering_mode = False
-        if settings.substepping:
-            # Physics steps must cover the time step; finer ones are kept where the server's limit allows.
-            needed = math.ceil(self.time_step_s / settings.max_substep_delta_time - 1e-9)
-            settings.max_substeps = min(MAX_SUBSTEPS, max(settings.max_substeps, needed))
-            settings.max_substep_delta_time = max(
-                settings.max_substep_delta_time, self.time_step_s / settings.max_substeps
-            )
+        make_synchronous(settings, self.time_step_s)
         self.world.apply_settings(settings)
         applied = self.world.get_settings()
         if not applied.synchronous_mode or abs((applied.fixed_delta_seconds or 0.0) - self.time_step_s) > 1e-4:
@@ -238,10 +228,15 @@ class Session:
             destroy = self.carla.command.DestroyActor
             self.client.apply_batch_sync([destroy(actor.id) for actor in orphans], False)
             self.swept_orphans += len(orphans)
-            if self._found_settings is not None and self.found_synchronous:
-                # Not how anybody wanted it: the killed recording had left the server waiting for its ticks.
-                self._found_settings.synchronous_mode = False
-                self._found_settings.fixed_delta_seconds = None
+            if self.found_synchronous:
+                self._disown_found_mode()
+
+    def _disown_found_mode(self) -> None:
+        # Not how anybody wanted it: a killed recording of ours had left the server waiting for its ticks.
+        assert self._found_settings is not None
+        self.found_abandoned = True
+        self._found_settings.synchronous_mode = False
+        self._found_settings.fixed_delta_seconds = None
 
     # ------------------------------------------------------------------ working
 
