@@ -49,7 +49,7 @@ RESERVED = {
     "tensorflow": {"training", "inference", "doctor"},
     "imgaug": {"pipeline"},
     "msgpack": {"wire"},
-    "socket": {"simulator", "recording", "doctor"},
+    "socket": {"simulator", "recording", "doctor", "training"},  # training: a free port for its processes to meet at
 }
 
 # Packages that may never load with a plain `import carlaseg.cli`.

@@ -82,6 +82,12 @@ class TrainConfig:
     """Validate and keep the mean of the weights over about 1 / (1 - EMA) updates; 0.99 suits short runs, 0.999 long."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Numbers of the network's inside; weights, logits and loss stay float32, float16 gets loss scaling."""
+    processes: int = 1
+    """Processes that share every batch, on the JAX backend; without --coordinator all are started on this machine."""
+    coordinator: str | None = None
+    """host:port of process 0, reachable from all machines; the same command is started for every --process."""
+    process: int | None = None
+    """With --coordinator: which of the processes this one is, from 0, which keeps the run."""
     minutes: float | None = None
     """Stop after so many minutes as Ctrl-C would: saved, ready for --resume."""
     patience: int = 0
@@ -141,6 +147,18 @@ class TrainConfig:
             raise ConfigError("--dataset-weights: expected one above 0, received none.")
         self._check_losses()
         self._check_crops()
+        self._check_processes()
+
+    def _check_processes(self) -> None:
+        check_range("--processes", self.processes, 1, 1024)
+        if self.batch_size % self.processes:
+            raise ConfigError(
+                f"--processes {self.processes}: expected a --batch-size that it divides, received {self.batch_size}."
+            )
+        if (self.coordinator is None) != (self.process is None):
+            raise ConfigError("--coordinator: expected together with --process, received one without the other.")
+        if self.process is not None:
+            check_range("--process", self.process, 0, self.processes - 1)
 
     def _check_crops(self) -> None:
         if self.crop is None:

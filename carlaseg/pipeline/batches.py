@@ -9,6 +9,7 @@ Rule 3: prefetching is bounded, and its threads end with the iterator: at its en
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -137,6 +138,12 @@ class TrainingBatches:
     def cached(self) -> bool:
         """Whether decoded frames are kept in memory."""
         return self.frames.cached
+
+    def whole(self) -> TrainingBatches:
+        """The same batches, not this process's part of them."""
+        batches = copy.copy(self)
+        batches._part = WHOLE
+        return batches
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Which frame comes when: int64, (steps * batch_size,). Unless mixed, every frame is in it, a few twice."""

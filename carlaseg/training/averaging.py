@@ -65,7 +65,8 @@ class Averaged:
         variables = [v for layer in self._norms for v in (layer.moving_mean, layer.moving_variance)]
         sums: list[NDArray[np.float64]] = [np.zeros(v.shape) for v in variables]
         count = 0
-        stream = batches.epoch(epoch)
+        # Whole ones in every process: the pass is not shared, and all have to come to the same statistics.
+        stream = batches.whole().epoch(epoch)
         try:
             with self._batch_statistics_alone():
                 for images, _ in islice(stream, BATCHES):

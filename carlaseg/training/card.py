@@ -41,7 +41,7 @@ def model_card(
         "",
         "| | |",
         "|---|---|",
-        f"| command | `{shlex.join(['carlaseg', *sys.argv[1:]])}` |",
+        f"| command | `{_command(run, config)}` |",
         f"| trained on | {len(selection.train)} frames of {_folders(config.dataset)} |",
         f"| validated on | {len(selection.validation)} frames; {selection.note} |",
         f"| size | {config.size} (height x width), batch {config.batch_size}, augmentation `{config.augment}` |",
@@ -90,6 +90,12 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _command(run: RunFolder, config: TrainConfig) -> str:
+    """What to type for this run; the words of one of several processes are those of whoever started them."""
+    words = sys.argv[1:] if config.processes == 1 else ["train", "--config", str(run.path / "config.json")]
+    return shlex.join(["carlaseg", *words])
 
 
 def _folders(folders: tuple[Path, ...]) -> str:

@@ -142,7 +142,7 @@ def train_steps(
             state.loss_sum += loss
             now_s = time.monotonic()
             state.train_s = before_s + now_s - began_s
-            progress.advance(len(images), loss=f"{state.loss_sum / state.step:.3f}")
+            progress.advance(config.batch_size, loss=f"{state.loss_sum / state.step:.3f}")
             if state.step % batches.accumulate:
                 continue  # gradients that are not applied yet are in no checkpoint
             if stop.requested:

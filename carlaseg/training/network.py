@@ -12,14 +12,13 @@ from carlaseg import models
 from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
 from carlaseg.training.losses import PixelScore, segmentation_loss
+from carlaseg.training.optimizer import build_optimizer
 
 FREE_FORM = ("groups", "layers_per_block", "growth_rate", "first_filters", "compression")
 """Settings that only a network of free form has."""
 OPTIONAL = ("dropout_rate", "encoder_weights", "output_stride")
 """Settings that some networks have; when not given they are left to the network."""
 OF_A_NETWORK = (*FREE_FORM, *OPTIONAL)
-NOT_DECAYED = ["gamma", "beta", "bias"]
-"""Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias."""
 
 
 def network_options(config: TrainConfig) -> dict[str, Any]:
@@ -68,14 +67,9 @@ def compile_for_training(model: Any, config: TrainConfig, class_weights: Sequenc
     Built variables matter twice: a checkpoint can be filled into them, and TensorFlow does not trace the step twice
     (it would find new variables in the first trace and start again: 12 s of 25 s to the first step).
     """
-    optimizer = _optimizer(config)
-    optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
-    if config.precision == "mixed_float16":
-        # Gradients below 6e-8 are 0 in float16; the scale lifts them over it and follows what does not overflow.
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    optimizer = build_optimizer(config, model.trainable_variables)
     loss = segmentation_loss(config.loss, config.loss_weights, class_weights, config.label_smoothing)
     model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile(), auto_scale_loss=False)
-    optimizer.build(model.trainable_variables)
 
 
 def scorer(model: Any, class_weights: Sequence[float] | None) -> Any:
@@ -91,23 +85,3 @@ def jit_compile() -> str | bool:
     """What `compile` is told about XLA."""
     # XLA compiles a step of this many small convolutions for minutes; JAX cannot do without it.
     return "auto" if keras.backend.backend() == "jax" else False
-
-
-def _optimizer(config: TrainConfig) -> Any:
-    # The name is part of the variables' names in a checkpoint, and Keras would number it.
-    common: dict[str, Any] = {
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "global_clipnorm": config.clip_norm,
-        "name": "optimizer",
-    }
-    if config.accumulate > 1:
-        common["gradient_accumulation_steps"] = config.accumulate
-    if config.ema is not None:
-        # Keras averages after every batch, so that the mean over as many updates takes the root.
-        common |= {"use_ema": True, "ema_momentum": config.ema ** (1 / config.accumulate)}
-    if config.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
-    if config.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(**common)
-    return keras.optimizers.AdamW(**common)

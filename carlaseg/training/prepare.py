@@ -173,7 +173,7 @@ def _build(config: TrainConfig, selection: Selection, counts: ClassCounts, weigh
         None if config.ema is None else Averaged(model),
         for_training(
             selection.train, tables, size, config.batch_size, config.augment, config.seed, config.cache,
-            config.accumulate, crop, selection.mix,
+            config.accumulate, crop, selection.mix, (config.process or 0, config.processes),
         ),
         for_evaluation(selection.validation, tables, size, config.batch_size, config.cache),
     )  # fmt: skip
@@ -211,11 +211,12 @@ def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: Cl
 
 
 def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, card: ModelCard) -> None:
-    needed = memory.step_bytes(model, config.size, config.batch_size)
+    images = config.batch_size // config.processes
+    needed = memory.step_bytes(model, config.size, images)
     free = available_memory_bytes(device)
     tell(
         "network",
-        f"{card.parameters:,} parameters, {card.num_classes} classes; batch {config.batch_size} needs about "
+        f"{card.parameters:,} parameters, {card.num_classes} classes; batch {images} needs about "
         f"{memory.gib(needed)}" + (f" of {memory.gib(free)} free" if free is not None else ""),
     )
     if free is not None and needed > free:
@@ -223,5 +224,5 @@ def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, ca
             f"--size {config.size} --batch-size {config.batch_size}: expected to need less than the {memory.gib(free)} "
             f"of memory that are free, received {config.model} needing about {memory.gib(needed)}. "
             "Nothing was trained.",
-            (("would fit", memory.what_would_fit(model, config.size, config.batch_size, free)),),
+            (("would fit", memory.what_would_fit(model, config.size, images, free)),),
         )

@@ -25,6 +25,9 @@ MAY_CHANGE = frozenset(
         "lr_range_test",
         "patience",
         "minutes",
+        "processes",
+        "coordinator",
+        "process",
     }
 )
 """Settings that leave the steps already done what they are. All others would make another run of it."""
@@ -49,6 +52,10 @@ def continued(config: TrainConfig) -> tuple[TrainConfig, RunFolder]:
         "dry_run": config.dry_run,
         "json": config.json,
         "minutes": config.minutes,
+        # How a run is shared is a matter of the day: never the run's own.
+        "processes": config.processes,
+        "coordinator": config.coordinator,
+        "process": config.process,
     }
     for item in dataclasses.fields(TrainConfig):
         wanted, was = getattr(config, item.name), getattr(before, item.name)

@@ -28,6 +28,9 @@ NOT_A_CHANGE = (
     "cache",
     "tensorboard",
     "require_gpu",
+    "processes",
+    "coordinator",
+    "process",
 )
 CHANGES_SHOWN = 4
 

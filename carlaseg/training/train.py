@@ -27,6 +27,7 @@ from carlaseg.training.device import prepare_backend
 from carlaseg.training.finish import Log, say_end, score_best, write_scores
 from carlaseg.training.loop import State, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
+from carlaseg.training.processes import agreed, joined, start_all
 from carlaseg.training.range_test import advice, range_test
 from carlaseg.training.resume import continued
 from carlaseg.training.tensorboard import EventFile
@@ -77,6 +78,11 @@ def train(config: TrainConfig) -> TrainResult | None:
         TrainingDiverged: the loss stopped being a number.
         Interrupted: Ctrl-C; the run can be continued from the step it was at.
     """
+    with joined(config) as own:
+        return _train(own)
+
+
+def _train(config: TrainConfig) -> TrainResult | None:
     began_s = time.monotonic()
     run = None
     if config.resume is not None:
@@ -91,7 +97,7 @@ def train(config: TrainConfig) -> TrainResult | None:
 
     if config.lr_range_test:
         with stop_on_signal("the current update") as stop:
-            tested = range_test(ready.model, ready.train, stop)
+            tested = range_test(ready.model, ready.train, agreed(stop, config))
         say("range", advice(tested))
         if config.json:
             result(json.dumps({"format": 1, **dataclasses.asdict(tested)}))
@@ -104,7 +110,7 @@ def train(config: TrainConfig) -> TrainResult | None:
     else:
         state = _saved_state(run, ready)
         run.keep_metrics(state.epoch)
-        run.write_config(dataclasses.replace(config, resume=None, epochs=ready.epochs))
+        _write_settings(run, ready)
     talk = Log(run)
     for line in ready.header:
         talk.keep(*line)
@@ -113,7 +119,8 @@ def train(config: TrainConfig) -> TrainResult | None:
     if state.epoch or state.step:
         talk("resume", f"after {state.epoch} epochs and {state.step} steps; best so far {state.best_mean_iou:.3f} mIoU")
 
-    with stop_on_signal("the current batch") as stop, stop_after(config.minutes, stop):
+    with stop_on_signal("the current batch") as own_stop, stop_after(config.minutes, own_stop):
+        stop = agreed(own_stop, config)
         while True:
             try:
                 _run_epochs(run, ready, state, stop, talk)
@@ -123,7 +130,8 @@ def train(config: TrainConfig) -> TrainResult | None:
                 if not memory.is_out_of_memory(error):
                     raise
                 smaller = memory.at_a_smaller_batch(ready.config)
-                if smaller is None:
+                # With several processes the others wait in the middle of the step that did not fit here.
+                if smaller is None or config.processes > 1:
                     raise _out_of_memory(ready, run) from error
             # Outside of the except block: its traceback would keep the network that has to go.
             ready, state = _again(run, ready, smaller, talk)
@@ -135,6 +143,8 @@ def train(config: TrainConfig) -> TrainResult | None:
 
 def train_command(config: TrainConfig) -> int:
     """`carlaseg train`: talk on standard error; with --json the result on standard output."""
+    if config.processes > 1 and config.coordinator is None:
+        return start_all(config)
     done = train(config)
     if config.json and done is not None:
         result(json.dumps(done.to_json()))
@@ -171,9 +181,16 @@ def models_command(config: ModelsConfig) -> int:
 
 
 def _open_run(run: RunFolder, ready: Prepared) -> None:
-    run.write_config(dataclasses.replace(ready.config, epochs=ready.epochs))
+    _write_settings(run, ready)
     run.write_environment(device=ready.device.name, backend=ready.device.backend)
     run.write_model_card(ready.card)
+
+
+def _write_settings(run: RunFolder, ready: Prepared) -> None:
+    """Write the settings that make this run again, without those that only found its processes."""
+    run.write_config(
+        dataclasses.replace(ready.config, resume=None, epochs=ready.epochs, coordinator=None, process=None)
+    )
 
 
 def _saved_state(run: RunFolder, ready: Prepared) -> State:
@@ -195,7 +212,7 @@ def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> t
     ready = rebuilt(ready, config)
     state = _saved_state(run, ready)
     run.keep_metrics(state.epoch)
-    run.write_config(dataclasses.replace(config, resume=None, epochs=ready.epochs))
+    _write_settings(run, ready)
     return ready, state
 
 
