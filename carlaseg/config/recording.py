@@ -82,6 +82,10 @@ class RecordConfig:
     """End the recording when more than this share of the due ticks was dropped."""
     reload: bool = False
     """Load the town anew before the drive, so that nothing of the time before shows in it."""
+    exact: bool = False
+    """End at a tick that was lost between server and client, instead of asking for another: the world has then taken a
+    step that the traffic has not seen. With --reload the same command repeats the drive as if nothing had been. Always
+    so with --simulator embedded."""
     output: Path = Path("dataset")
     """Folder that gets a new recording folder."""
     name: str | None = None

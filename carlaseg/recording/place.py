@@ -34,7 +34,7 @@ FREE_TO_CHANGE = frozenset(
             "json",
             "plan",
         ),
-        *("max_drops_in_a_row", "max_drop_share"),
+        *("max_drops_in_a_row", "max_drop_share", "exact"),
     }
 )
 """Settings that may differ when a recording is gone on with: they do not change what a frame shows."""
@@ -98,6 +98,20 @@ def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
                 (another, ("another drive", f"carlaseg record --seed {config.seed + 1} ...")),
             )
     return Place(folder, frozenset(record.frame for record in read_frames(folder, earlier)), exists=True)
+
+
+def refuse_second_drive_by_hand(place: Place, config: RecordConfig) -> None:
+    """Make sure that a drive by hand is not gone on with: it cannot be driven again, so its frames would be two drives.
+
+    Raises:
+        DatasetError: there is one already.
+    """
+    if place.exists and config.driver == "manual":
+        raise DatasetError(
+            f"{place.folder}: expected a new folder, because nobody can drive by hand the same way twice, received one "
+            f"with {len(place.saved_ticks)} frames. Nothing was changed.",
+            (("another name", f"carlaseg record --driver manual --name {place.folder.name}_2 ..."),),
+        )
 
 
 def refuse_another_rig(place: Place, rig: Rig) -> None:

@@ -202,6 +202,7 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
             town=config.town,
             allow_version_mismatch=config.allow_version_mismatch,
             fresh_world=config.reload,
+            exact=config.exact,
         )
         return stack.enter_context(session)
     simulator = stack.enter_context(EmbeddedSimulator(config.town, config.seed))
@@ -212,6 +213,7 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
         timeout_s=config.timeout,
         # It is ours alone, so it can begin anew: the same command then gives the same bytes.
         fresh_world=True,
+        exact=True,
         files_folder=simulator.files_folder,
     )
     return stack.enter_context(session)

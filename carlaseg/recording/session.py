@@ -8,7 +8,6 @@ the error that caused it. What cannot be undone, because nobody answers, is kept
 from __future__ import annotations
 
 import importlib
-import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from carlaseg.config import nearest
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording.connection import connect
 from carlaseg.recording.orphans import find_orphans
 from carlaseg.recording.synchrony import is_marked, make_synchronous
 
@@ -29,6 +29,12 @@ LOAD_TOWN_TIMEOUT_S = 120.0
 
 CLEAN_UP_TIMEOUT_S = 2.0
 """With a server that went silent each clean-up call waits so long at most."""
+
+LOADS = 2
+"""How often the world is loaded, at most, for it to stand still at its beginning."""
+
+SPAWN_ROUNDS = 2
+"""How often a spawn is tried. A repeated drive must begin with the same cast, whatever made a server refuse once."""
 
 DESTROY_ROUNDS = 4
 """How often what was spawned is destroyed, at most, until the server says that it is gone."""
@@ -64,6 +70,7 @@ class Session:
         town: town to load; the current one stays when None or already loaded.
         allow_version_mismatch: go on although client and server are of different versions.
         fresh_world: reload the world once the mode is synchronous, so that nothing of the time before shows in it.
+        exact: count a tick that was lost between server and client as the end, instead of asking for another.
         files_folder: where the client keeps the map files it is sent; its own default (in the home folder) when None.
 
     Attributes:
@@ -89,6 +96,7 @@ class Session:
         town: str | None = None,
         allow_version_mismatch: bool = False,
         fresh_world: bool = False,
+        exact: bool = False,
         files_folder: Path | None = None,
     ) -> None:
         self.host, self.port = host, port
@@ -100,6 +108,7 @@ class Session:
         self._town = town
         self._allow_version_mismatch = allow_version_mismatch
         self._fresh_world = fresh_world
+        self._exact = exact
         self._files_folder = files_folder
         self._found_settings: carla.WorldSettings | None = None
         self._releases: list[Callable[[], object]] = []
@@ -113,12 +122,11 @@ class Session:
     def __enter__(self) -> Session:
         """Connect, compare versions, load the town, switch to synchronous mode."""
         self.carla = import_carla()
-        self._refuse_closed_port()
-        self.client = self.carla.Client(self.host, self.port)
-        self.client.set_timeout(self.timeout_s)
+        self.client, self._lifeline, self.client_version, self.server_version = connect(
+            self.carla, self.host, self.port, self.timeout_s, self._allow_version_mismatch
+        )
         if self._files_folder is not None:
             self.client.set_files_base_folder(str(self._files_folder))
-        self.client_version, self.server_version = self._compare_versions()
         try:
             self.world = self.client.get_world()
             self._found_settings = self.world.get_settings()
@@ -132,9 +140,12 @@ class Session:
                     # Orphans tell whose freeze this is, and the reload takes them away.
                     self.tick()
                     self._sweep_orphans()
-                self.world = self._reloaded_world()
-                # Some servers put their default settings in force with each load, whatever they were told.
-                if not self.world.get_settings().synchronous_mode:
+                for _ in range(LOADS):
+                    self.world = self._reloaded_world()
+                    if self.world.get_settings().synchronous_mode:
+                        break
+                    # It has put its default settings in force, whatever it was told, and the world runs: from the
+                    # start once more, and with what has run already where it does that each time.
                     self._apply_settings()
             # A fresh client knows no actors before a tick; in synchronous mode nobody but us asks for one.
             self.tick()
@@ -142,47 +153,12 @@ class Session:
             self.map = self.world.get_map()
             self.town = str(self.map.name).rsplit("/", 1)[-1]
         except BaseException as error:
+            no_answer = self._no_answer("a world", error) if isinstance(error, RuntimeError) else None
             self._leave()
-            if isinstance(error, RuntimeError):
-                raise self._no_answer("a world", error) from error
+            if no_answer is not None:
+                raise no_answer from error
             raise
         return self
-
-    def _refuse_closed_port(self) -> None:
-        # The client reports a refused connection only after its whole timeout, and in the words of a slow server.
-        try:
-            socket.create_connection((self.host, self.port), timeout=self.timeout_s).close()
-        except OSError as error:
-            reason = "connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
-            raise self._no_server(f'"{reason}"') from error
-
-    def _no_server(self, received: str) -> SimulatorError:
-        return SimulatorError(
-            f"{self.host}:{self.port}: expected a CARLA server, received {received}. Nothing was written.",
-            (
-                ("start CARLA", "./CarlaUE4.sh -RenderOffScreen   (in its folder; wait until it is up)"),
-                ("or without it", "carlaseg record --simulator embedded"),
-                ("still stuck", "carlaseg doctor"),
-            ),
-        )
-
-    def _compare_versions(self) -> tuple[str, str]:
-        try:
-            client, server = str(self.client.get_client_version()), str(self.client.get_server_version())
-        except RuntimeError as error:
-            raise self._no_server(
-                f"a port that is open but gives no CARLA answer within {self.timeout_s:g} s"
-            ) from error
-        if client != server and not self._allow_version_mismatch:
-            raise SimulatorError(
-                f"{self.host}:{self.port}: expected a CARLA server of client version {client}, received {server}. "
-                "Different versions crash or mislabel without a word; nothing was written.",
-                (
-                    ("right client", f"pip install carla=={server}"),
-                    ("on your own risk", "carlaseg record --allow-version-mismatch"),
-                ),
-            )
-        return client, server
 
     def _load_town(self) -> None:
         if self._town is None:
@@ -244,7 +220,8 @@ class Session:
         """Advance the world by one step and take its snapshot into `snapshot`.
 
         A tick that is refused, or not answered in time, is asked for once more; the frame that may still come of the
-        first one is nobody's, and sensors drop it as stale.
+        first one is nobody's, and sensors drop it as stale. But the world has then moved by a step that the client's
+        TrafficManager has not seen, and is another than it would have been: with `exact` that is the end.
 
         Returns:
             The simulator's frame number; sensor data belongs to this tick when it carries the same number.
@@ -258,7 +235,8 @@ class Session:
                 self.snapshot = self.world.get_snapshot()
                 return frame
             except RuntimeError as error:
-                if attempt == 2 or not self._port_is_open():
+                lost = self._exact and "time-out" in str(error)
+                if lost or attempt == 2 or not self._lifeline.holds():
                     raise self._no_answer("a tick", error) from error
         raise AssertionError("unreachable")
 
@@ -268,17 +246,33 @@ class Session:
         Raises:
             RuntimeError: the server refuses, in its own words.
         """
-        actor = self.world.spawn_actor(blueprint, pose, attach_to=attach_to)
+        for rest in reversed(range(SPAWN_ROUNDS)):
+            try:
+                actor = self.world.spawn_actor(blueprint, pose, attach_to=attach_to)
+                break
+            except RuntimeError as error:
+                if rest == 0 or "time-out" in str(error):
+                    raise
         if str(actor.type_id).startswith("sensor"):
             self._sensors.append(actor)
         self._actor_ids.append(int(actor.id))
         return actor
 
     def spawn_batch(self, commands: Iterable[Any]) -> list[int]:
-        """Spawn many actors in one message and one tick; gives the ids of those the server had room for."""
-        responses = self.client.apply_batch_sync(list(commands), True)
-        ids = [int(response.actor_id) for response in responses if not response.error]
+        """Spawn many actors between two ticks; gives the ids of those the server had room for, in the order given."""
+        refused = dict(enumerate(commands))
+        spawned: dict[int, int] = {}
+        for _ in range(SPAWN_ROUNDS):
+            responses = self.client.apply_batch_sync(list(refused.values()), False)
+            for number, response in zip(list(refused), responses, strict=True):
+                if not response.error:
+                    spawned[number] = int(response.actor_id)
+                    del refused[number]
+            if not refused:
+                break
+        ids = [spawned[number] for number in sorted(spawned)]
         self._actor_ids.extend(ids)
+        self.tick()
         return ids
 
     def before_leaving(self, release: Callable[[], object]) -> None:
@@ -301,7 +295,13 @@ class Session:
             raise no_answer from error
 
     def _leave(self) -> None:
-        if self._gone or not self._port_is_open():
+        try:
+            self._undo()
+        finally:
+            self._lifeline.close()
+
+    def _undo(self) -> None:
+        if self._gone or not self._lifeline.holds():
             # A dead server holds no actors and no settings; asking it would cost a timeout a call. Streams are closed
             # here all the same, because they would connect to the next server on this port.
             for sensor in self._sensors:
@@ -366,18 +366,13 @@ class Session:
         self._actor_ids.clear()
         self._sensors.clear()
 
-    def _port_is_open(self) -> bool:
-        try:
-            socket.create_connection((self.host, self.port), timeout=min(self.timeout_s, CLEAN_UP_TIMEOUT_S)).close()
-        except OSError:
-            return False
-        return True
-
     def _no_answer(self, expected: str, error: RuntimeError) -> SimulatorError:
         where = f"{self.host}:{self.port}"
-        if not self._port_is_open():
+        if not self._lifeline.holds():
             self._gone = True
-            return SimulatorError(f"{where}: expected {expected}, received a closed port: the server is gone.")
+            return SimulatorError(
+                f"{where}: expected {expected}, received the end of its connection: the server is gone."
+            )
         if "time-out" in str(error):
             self._silent = True
             return SimulatorError(

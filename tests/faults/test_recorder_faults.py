@@ -1,7 +1,6 @@
 """A recorder on a server that misbehaves: what is saved is valid, the server is left as found, a re-run completes.
 
-The count of cases is printed (pytest -s); CARLASEG_FAULT_CASES sets it. All of it is slow, and one thing is open: a
-server that dies and also answers without a state has been left in synchronous mode in some runs.
+The count of cases is printed (pytest -s); CARLASEG_FAULT_CASES sets it, CARLASEG_FAULT_FIRST where they begin.
 """
 
 from __future__ import annotations
@@ -133,7 +132,7 @@ class Outcome:
 def check(case: Case, bench: Bench, undisturbed: dict[int, FrameRecord], output: Path) -> Outcome:
     """Record in spite of the case's faults."""
     simulator, recorder = bench.simulator, bench.recorder
-    settings = SETTINGS | {"port": simulator.port, "output": str(output), "name": "drive"}
+    settings = SETTINGS | {"port": simulator.port, "output": str(output), "name": "drive", "exact": case.exact}
     folder = output / "drive"
     simulator.put(case.plan)
     struck = False
