@@ -8,12 +8,14 @@ import pytest
 from carlaseg.metrics import (
     BoundaryCounts,
     Reliability,
+    RoadCounts,
     Scores,
     bootstrap,
     boundary_counts,
     compare,
     confusion_matrix,
     reliability,
+    road_counts,
     sums_of,
 )
 
@@ -151,3 +153,19 @@ def test_the_pairing_finds_a_small_difference_that_two_separate_intervals_hide()
     compared = compare(first, second)[0]["pixel_accuracy"]
     assert compared.difference.low > 0  # type: ignore[operator]
     assert compared.p_value < 0.01
+
+
+def test_the_maximum_f1_is_that_of_the_best_threshold_and_void_is_in_no_count() -> None:
+    probability = np.array([0.9, 0.8, 0.7, 0.3, 0.95, 0.6])
+    truth = np.array([1, 1, 0, 1, 255, 0], np.uint8)
+    counts = road_counts(probability[:3], truth[:3]) + road_counts(probability[3:], truth[3:])
+    assert (int(counts.road.sum()), int(counts.other.sum())) == (3, 2)
+    # At 0.3: all three found, two wrong, F1 3/4. Between 0.7 and 0.8: two found, none wrong, F1 4/5.
+    best, threshold = counts.max_f1
+    assert best == pytest.approx(0.8)
+    assert 0.7 < threshold <= 0.8
+    # Precision 1 up to a recall of 2/3 (seven of the eleven), 3/5 beyond.
+    assert counts.average_precision == pytest.approx((7 * 1 + 4 * 0.6) / 11)
+    perfect = road_counts(np.array([1.0, 0.0]), np.array([1, 0], np.uint8))
+    assert perfect.max_f1[0] == 1.0
+    assert RoadCounts(np.zeros(256, np.int64), np.zeros(256, np.int64)).max_f1[0] == 0.0

@@ -3,6 +3,7 @@
 confusion    a matrix of pixels and the usual figures of segmentation
 boundary     how well borders are met
 calibration  whether a confidence of 0.8 is right 8 times in 10
+road         one class against the rest at every threshold: KITTI Road's maximum F1
 resampling   how sure a figure is, and whether two differ
 """
 
@@ -21,6 +22,7 @@ from carlaseg.metrics.confusion import (
     most_confused,
 )
 from carlaseg.metrics.resampling import FIGURES, Comparison, Interval, bootstrap, compare, sums_of
+from carlaseg.metrics.road import RoadCounts, road_counts
 
 __all__ = [
     "CSV_HEADER",
@@ -31,6 +33,7 @@ __all__ = [
     "Confusion",
     "Interval",
     "Reliability",
+    "RoadCounts",
     "Scores",
     "bootstrap",
     "boundary_counts",
@@ -40,5 +43,6 @@ __all__ = [
     "figure",
     "most_confused",
     "reliability",
+    "road_counts",
     "sums_of",
 ]
