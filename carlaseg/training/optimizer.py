@@ -7,6 +7,7 @@ arithmetic gives the same numbers on the weights laid end to end (docs/decisions
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,10 +79,10 @@ class _Group:
 
     def put_back(self, vector: Any) -> None:
         """Give every weight its part of a vector."""
-        ends = [0]
-        for weight in self.weights:
-            ends.append(ends[-1] + math.prod(weight.shape))
-        for weight, part in zip(self.weights, ops.split(vector, ends[1:-1]), strict=True):
+        ends = list(itertools.accumulate(math.prod(weight.shape) for weight in self.weights))
+        # TensorFlow does not split into one part.
+        parts = ops.split(vector, ends[:-1]) if len(ends) > 1 else [vector]
+        for weight, part in zip(self.weights, parts, strict=True):
             weight.assign(ops.reshape(part, weight.shape))
 
 
