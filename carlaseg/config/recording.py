@@ -38,8 +38,14 @@ class RecordConfig:
     """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of the six above."""
     seed: int = 0
     """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
-    driver: Literal["autopilot", "waypoints"] = "autopilot"
-    """Who drives the ego: the TrafficManager's autopilot, or a seeded walk along lane waypoints."""
+    driver: Literal["autopilot", "waypoints", "agent", "manual", "replay"] = "autopilot"
+    """Who drives: the TrafficManager, a seeded walk along lanes, CARLA's agent, you, or the log of --replay."""
+    agent_behaviour: Literal["cautious", "normal", "aggressive"] = "normal"
+    """How CARLA's behaviour agent drives."""
+    replay: str | None = None
+    """Log of CARLA's recorder, by the name the server knows it by, to be driven again under this rig and weather."""
+    replay_ego: str = "hero"
+    """role_name of the vehicle in that log which carries the rig."""
     traffic: int = 20
     """Other vehicles."""
     walkers: int = 20
@@ -114,6 +120,11 @@ class RecordConfig:
                         f"--rig {self.rig}: expected the cameras as the rig has them, received "
                         f"--{name.replace('_', '-')} as well. Copy the rig's TOML file and change it there."
                     )
+        if (self.driver == "replay") != (self.replay is not None):
+            raise ConfigError(
+                f"--replay: expected --driver replay and --replay LOG together, received --driver {self.driver} and "
+                f"--replay {self.replay or 'none'}."
+            )
         if self.sun_altitude is not None:
             check_range("--sun-altitude", self.sun_altitude, -90, 90)
         check_range("--frames", self.frames, 1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -18,9 +19,12 @@ from typing import Any
 from carlaseg.config import RecordConfig
 from carlaseg.dataset.records import DroppedRecord, FrameRecord, Pose
 from carlaseg.errors import SimulatorError
-from carlaseg.recording.drivers import Autopilot, Driver, LaneFollower, LaneWalk
+from carlaseg.recording.casting import cast_driver
+from carlaseg.recording.drivers import Driver
 from carlaseg.recording.events import EgoEvents
 from carlaseg.recording.pictures import is_blank
+from carlaseg.recording.preview import Cockpit
+from carlaseg.recording.replay import ReplayedEgo
 from carlaseg.recording.rig import Rig, RigSpec
 from carlaseg.recording.rules import DriveRules
 from carlaseg.recording.session import Session
@@ -69,6 +73,7 @@ class Drive:
         saved_ticks: of the drive, saved by an earlier recording that this one goes on with.
         rest_between: let the sensors rest in ticks that are not saved, so that nothing is drawn for them. For the
             embedded simulator; a real camera's exposure and textures settle by drawing.
+        cockpit: for a driver at the keyboard, who is shown every tick.
 
     Attributes:
         vehicles: how many other vehicles found a place.
@@ -94,11 +99,13 @@ class Drive:
         watch: Stopwatch,
         rest_between: bool = False,
         saved_ticks: frozenset[int] = frozenset(),
+        cockpit: Cockpit | None = None,
     ) -> None:
         self._session = session
         self._config = config
         self._watch = watch
-        self._rest_between = rest_between and config.every > 1
+        self._rest_between = rest_between and config.every > 1 and cockpit is None
+        self._cockpit = cockpit
         self._saved_ticks = saved_ticks
         self.dropped: list[DroppedRecord] = []
         self.tick_count = 0
@@ -120,15 +127,20 @@ class Drive:
         session.world.set_weather(weather)
         self.weather = weather_numbers(weather)
         self._traffic = Traffic(session, config.seed, config.traffic_port)
-        self.ego = self._traffic.spawn_ego()
+        replayed = None if config.replay is None else ReplayedEgo(session, config.replay, config.replay_ego)
+        if replayed is not None:
+            # The log may have brought its own.
+            session.world.set_weather(weather)
+        self.ego = self._traffic.spawn_ego() if replayed is None else replayed.ego
         self.rig = Rig(session, self.ego, rig)
         self._events = EgoEvents(session, self.ego)
-        self.vehicles = self._traffic.spawn_vehicles(config.traffic)
-        self.walkers = self._traffic.spawn_walkers(config.walkers)
+        self.vehicles = self._traffic.spawn_vehicles(config.traffic) if replayed is None else replayed.vehicles
+        self.walkers = self._traffic.spawn_walkers(config.walkers) if replayed is None else replayed.walkers
         if float(weather.sun_altitude_angle) < 0.0:
             self._traffic.switch_lights_on([int(self.ego.id)])
-        self.settled = self._settle()
-        self.driver = self._cast_driver(self._traffic)
+        # A log does not wait until pictures have settled: its first ticks are the warm-up's.
+        self.settled = replayed is not None or self._settle()
+        self.driver: Driver = replayed or cast_driver(config, session, self._traffic, self.ego, cockpit)
         self._standing = StandingWatch(
             session.time_step_s, config.min_distance, config.max_standing, config.stuck_after
         )
@@ -173,6 +185,8 @@ class Drive:
                         f"warm-up: expected pictures of every sensor, received none in {drops} ticks: {error.reason}. "
                         "Nothing was written."
                     ) from error
+            else:
+                self._show(seen)
         return seen
 
     def next_frame(self, open_slots: Iterator[int], keep_going: Callable[[], bool]) -> DriveFrame | None:
@@ -195,11 +209,11 @@ class Drive:
             while upcoming >= tick_of_slot(self._config, slot + 1):
                 slot = next(open_slots)
             if upcoming < tick_of_slot(self._config, slot):
-                self._tick()
+                self._unsaved_tick()
                 continue
             if upcoming < self._not_before_tick or not self._standing.is_worth_saving:
                 self.standing += upcoming >= self._not_before_tick
-                self._tick()
+                self._unsaved_tick()
                 slot = next(open_slots)
                 continue
             if self._resting:
@@ -234,7 +248,11 @@ class Drive:
         return watched_s + (self._config.every - 1) * between_s
 
     def _until_ended(self, keep_going: Callable[[], bool]) -> Callable[[], bool]:
-        return lambda: self.ended_by is None and keep_going()
+        def going() -> bool:
+            self.ended_by = self.ended_by or self.driver.finished
+            return self.ended_by is None and keep_going()
+
+        return going
 
     def _settle(self) -> bool:
         """Let the pictures settle while the ego still stands; gives whether they did within the ticks allowed."""
@@ -289,6 +307,16 @@ class Drive:
             self._act_on(broken.reason, broken.action)
         return frame
 
+    def _unsaved_tick(self) -> None:
+        frame = self._tick()
+        if self._cockpit is not None:
+            with suppress(MissingFrame):
+                self._show(self.rig.collect(frame, self._elapsed_s()))
+
+    def _show(self, sensors: Mapping[str, SensorFrame]) -> None:
+        if self._cockpit is not None:
+            self._cockpit.show(sensors)
+
     def _act_on(self, reason: str, action: str) -> None:
         if action == "end":
             self.ended_by = reason
@@ -299,8 +327,10 @@ class Drive:
                 f"frame {self.tick_count}: expected an ego that drives, received one that was put elsewhere "
                 f"{RESTARTS_BEFORE_GIVING_UP} times in a row, the last time because of: {reason}."
             )
-        self.driver.begin_anew(self._traffic.another_place(self._session.snapshot))
-        self._note_restart(reason)
+        if self.driver.begin_anew(self._traffic.another_place(self._session.snapshot)):
+            self._note_restart(reason)
+        else:
+            self.ended_by = reason
 
     def _note_restart(self, reason: str) -> None:
         self.restarts += 1
@@ -367,14 +397,6 @@ class Drive:
             ) from error
         if self._drops_in_a_row == DROPS_BEFORE_LISTENING_AGAIN and error.names:
             self.rig.listen_again(error.names)
-
-    def _cast_driver(self, traffic: Traffic) -> Driver:
-        if self._config.driver == "waypoints":
-            starts = [self.ego.get_transform(), *traffic.places]
-            walk = LaneWalk(self._session.map, starts, self._config.seed, self._session.time_step_s)
-            return LaneFollower(self.ego, walk)
-        self._session.before_leaving(lambda: self.ego.set_autopilot(False, traffic.port))
-        return Autopilot(self.ego, traffic.port)
 
 
 def pose_of(transform: Any) -> Pose:

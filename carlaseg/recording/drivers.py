@@ -1,7 +1,8 @@
-"""Who moves the ego: one small interface, two ways.
+"""Who moves the ego: one small interface, and the two ways of it that need nothing but CARLA's client.
 
 `Autopilot` leaves it to the TrafficManager. `LaneFollower` puts the ego along lane waypoints without physics: a seeded
-walk over `carla.Map` whose speed never jumps, and which starts anew elsewhere where a road ends.
+walk over `carla.Map` whose speed never jumps, and which starts anew elsewhere where a road ends. The other ways are
+CARLA's behaviour agent (`agent`), somebody at the keyboard (`manual`) and a log of CARLA's recorder (`replay`).
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ class Driver(Protocol):
     def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """The ego's velocity in the world, in the tick of this actor snapshot: x, y, z in metres a second."""
 
-    def begin_anew(self, place: Any) -> None:
-        """Put the ego to another place (`carla.Transform`) and drive on from there."""
+    def begin_anew(self, place: Any) -> bool:
+        """Put the ego to another place (`carla.Transform`) and drive on from there; False where that cannot be."""
 
     @property
     def restarts(self) -> int:
         """How often the driver itself broke the drive off and began again elsewhere."""
+
+    @property
+    def finished(self) -> str | None:
+        """Why it will drive no further; None while it does."""
 
 
 class Autopilot:
@@ -47,23 +52,23 @@ class Autopilot:
     """
 
     restarts = 0
+    finished = None
 
     def __init__(self, ego: Any, traffic_port: int) -> None:
         ego.set_autopilot(True, traffic_port)
         self._ego = ego
 
-    def begin_anew(self, place: Any) -> None:
+    def begin_anew(self, place: Any) -> bool:
         """Put the ego there, at rest; the TrafficManager finds its way from any place."""
-        self._ego.set_transform(place)
-        self._ego.set_target_velocity(type(place.location)())
+        put_at_rest(self._ego, place)
+        return True
 
     def before_tick(self) -> None:
         """Nothing: the TrafficManager acts inside the tick."""
 
     def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """As the simulator reports it."""
-        velocity = ego_snapshot.get_velocity()
-        return float(velocity.x), float(velocity.y), float(velocity.z)
+        return reported_velocity_mps(ego_snapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,8 @@ class LaneFollower:
         walk: where it goes.
     """
 
+    finished = None
+
     def __init__(self, ego: Any, walk: LaneWalk) -> None:
         ego.set_simulate_physics(False)
         self._ego = ego
@@ -159,9 +166,10 @@ class LaneFollower:
         self._speed_mps = step.speed_mps
         self._ego.set_transform(step.waypoint.transform)
 
-    def begin_anew(self, place: Any) -> None:
+    def begin_anew(self, place: Any) -> bool:
         """Let the walk go on from there."""
         self._walk.begin_anew(place)
+        return True
 
     def velocity_mps(self, ego_snapshot: Any) -> tuple[float, float, float]:
         """The walk's own, along the ego's heading: the simulator reports none for a vehicle that is put."""
@@ -173,6 +181,18 @@ class LaneFollower:
     def restarts(self) -> int:
         """Dead ends met."""
         return self._restarts
+
+
+def put_at_rest(ego: Any, place: Any) -> None:
+    """Put a vehicle to a place (`carla.Transform`) without the speed it had."""
+    ego.set_transform(place)
+    ego.set_target_velocity(type(place.location)())
+
+
+def reported_velocity_mps(ego_snapshot: Any) -> tuple[float, float, float]:
+    """The velocity in the world that the simulator reports for an actor: x, y, z in metres a second."""
+    velocity = ego_snapshot.get_velocity()
+    return float(velocity.x), float(velocity.y), float(velocity.z)
 
 
 def _place(waypoint: Any) -> tuple[int, int, int, float]:

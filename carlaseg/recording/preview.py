@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 
 import cv2
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.console import say
+from carlaseg.recording.rig import RigSpec
+from carlaseg.recording.streams import SensorFrame
 
 TITLE = "carlaseg record"
 SEGMENTATION_SHARE = 0.45
@@ -30,6 +33,7 @@ class Preview:
 
     def __init__(self, palette: NDArray[np.uint8], wanted: bool) -> None:
         self._palette = palette
+        self._keys: list[str] = []
         self._open = wanted and self._can_open()
 
     @property
@@ -46,10 +50,23 @@ class Preview:
         if scale > 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
         cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        cv2.waitKey(1)
+        self._take_keys()
         if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
             self._open = False
             say("preview", "window closed; recording goes on.")
+
+    def keys(self) -> list[str] | None:
+        """The keys pressed in the window since this was asked last; None once there is no window."""
+        if not self._open:
+            return None
+        self._take_keys()
+        pressed, self._keys = self._keys, []
+        return pressed
+
+    def _take_keys(self) -> None:
+        # One call gives one key, and works the window's own events beside.
+        while (code := cv2.waitKey(1)) >= 0:
+            self._keys.append(chr(code & 0xFF))
 
     def __enter__(self) -> Preview:
         """Nothing is opened before the first frame."""
@@ -72,6 +89,27 @@ class Preview:
         if not works:
             say("preview", "expected a display to open a window on, found none; recording goes on without --preview.")
         return works
+
+
+class Cockpit:
+    """The preview as the windscreen of somebody who drives by it, and its keys.
+
+    Args:
+        preview: an open one.
+        rig: whose pair of cameras is shown.
+    """
+
+    def __init__(self, preview: Preview, rig: RigSpec) -> None:
+        self._preview = preview
+        self._rig = rig
+
+    def show(self, sensors: Mapping[str, SensorFrame]) -> None:
+        """Draw what the pair saw, from the sensors' data by name."""
+        self._preview.show(*self._rig.pair_arrays(sensors))
+
+    def keys(self) -> list[str] | None:
+        """The keys pressed since this was asked last; None once the window is closed."""
+        return self._preview.keys()
 
 
 def overlay(image: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

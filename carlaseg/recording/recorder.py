@@ -8,7 +8,6 @@ import os
 import shlex
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,19 +24,20 @@ from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, SimulatorError
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
+from carlaseg.recording.announcing import say_header, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
+from carlaseg.recording.casting import refuse_impossible_driver
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
-from carlaseg.recording.estimate import bytes_text, estimate
+from carlaseg.recording.estimate import bytes_text
 from carlaseg.recording.ledger import Ledger
-from carlaseg.recording.place import Place, find_place, refuse_another_rig
+from carlaseg.recording.place import Place, find_place, refuse_another_rig, refuse_second_drive_by_hand
 from carlaseg.recording.plan_run import run_plan
-from carlaseg.recording.preview import Preview
-from carlaseg.recording.rig import RigSpec, front_pair
+from carlaseg.recording.preview import Cockpit, Preview
+from carlaseg.recording.rig import front_pair
 from carlaseg.recording.rig_file import load_rig
 from carlaseg.recording.session import Session, import_carla
 from carlaseg.recording.stopwatch import Stopwatch
-from carlaseg.recording.streams import SensorFrame
 from carlaseg.recording.supervised import is_child, note_folder, record_in_child, stop_with_parent
 from carlaseg.recording.writer import BackgroundWriter
 
@@ -119,11 +119,21 @@ def record(config: RecordConfig) -> RecordResult:
         if not missing:
             return _nothing_to_do(place)
         label_scheme = _label_scheme(session)
+        by_hand = config.driver == "manual"
+        refuse_second_drive_by_hand(place, config)
+        preview = stack.enter_context(Preview(label_scheme.palette, config.preview or by_hand))
+        refuse_impossible_driver(config, preview.is_open)
         drive = Drive(
-            session, config, rig, watch, rest_between=config.simulator == "embedded", saved_ticks=place.saved_ticks
+            session,
+            config,
+            rig,
+            watch,
+            rest_between=config.simulator == "embedded",
+            saved_ticks=place.saved_ticks,
+            cockpit=Cockpit(preview, rig) if by_hand else None,
         )
         refuse_another_rig(place, drive.rig)
-        _say_header(config, session, drive, label_scheme, place)
+        say_header(config, session, drive, label_scheme, place)
         seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
         if seen is None and drive.ended_by is not None:
             raise SimulatorError(
@@ -133,10 +143,9 @@ def record(config: RecordConfig) -> RecordResult:
             )
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
-        _say_plan(config, rig, missing, place.folder, seen, drive)
+        say_plan(config, drive, missing, place, seen)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
-        preview = stack.enter_context(Preview(label_scheme.palette, config.preview))
         writer = RecordingWriter(
             place.folder,
             metadata,
@@ -239,57 +248,6 @@ def _label_scheme(session: Session) -> LabelScheme:
             f"{session.server_version!r}, and the client's own table of tags is none of them either."
         )
     return by_table
-
-
-def _say_header(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme, place: Place) -> None:
-    embedded = config.simulator == "embedded"
-    where = (
-        "embedded, a stand-in for CARLA"
-        if embedded
-        else f"CARLA {session.server_version} at {config.host}:{config.port}"
-    )
-    say(f"carlaseg {__version__}  record", f"  simulator: {where}   town {session.town}   seed {config.seed}")
-    say("rig", f"{_rig_text(drive.rig.spec)}      labels: {label_scheme.name}")
-    say("cast", f"{config.driver}, {config.weather}, {drive.vehicles} vehicles, {drive.walkers} pedestrians")
-    if (drive.vehicles, drive.walkers) != (config.traffic, config.walkers):
-        say("note", f"asked for {config.traffic} vehicles and {config.walkers} pedestrians; the town had no more room")
-    if session.swept_orphans:
-        say("note", f"{session.swept_orphans} actors that a killed recording had left behind were cleared away")
-    elif session.found_abandoned:
-        say("note", "a killed recording had left the server waiting for ticks; it will run freely again")
-    elif session.found_synchronous:
-        say("note", "the server was in synchronous mode already: is another client ticking it?")
-    if not drive.settled:
-        say("note", f"the pictures had not settled after {config.settle} ticks; the drive begins all the same")
-    say("out", str(place.folder))
-    if place.exists:
-        count = len(place.saved_ticks)
-        say("resume", f"{count} frames are there; the drive is driven again, unseen, up to the first one missing")
-
-
-def _rig_text(rig: RigSpec) -> str:
-    view = rig.pair[0].view
-    assert view is not None
-    kinds = Counter(sensor.kind for sensor in rig.sensors)
-    sensors = " + ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
-    (height, width), (drawn_height, drawn_width) = view.size, view.camera_size
-    drawn = f" (drawn at {drawn_height}x{drawn_width})" if view.camera_size != view.size else ""
-    return f"{rig.name}: {sensors}, {height}x{width}{drawn}, fov {view.fov_deg:g}"
-
-
-def _say_plan(
-    config: RecordConfig,
-    rig: RigSpec,
-    frames: int,
-    folder: Path,
-    seen: Mapping[str, SensorFrame],
-    drive: Drive,
-) -> None:
-    cost = estimate(config, rig, frames, folder, seen, drive.seconds_between_frames)
-    how_long = f"    ~{duration(cost.seconds)} (from {drive.tick_count} ticks)" if cost.seconds is not None else ""
-    every = "every tick" if config.every == 1 else f"one tick in {config.every}"
-    size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
-    say("plan", f"{frames} frames, {every} at {config.fps:g} Hz    {size}{how_long}")
 
 
 def _record_frames(
