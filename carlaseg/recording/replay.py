@@ -113,8 +113,8 @@ class ReplayedEgo:
         if log is None:
             said = text.strip().splitlines()[:1] or ["nothing"]
             raise ConfigError(
-                f"{where}: expected a log of CARLA's recorder, by the name the server finds it by (in CarlaUE4/Saved of "
-                f"its folder, or a whole path), received {said[0]!r}."
+                f"{where}: expected a log of CARLA's recorder, by the name the server finds it by (a file in its "
+                f"CarlaUE4/Saved, or a whole path), received {said[0]!r}."
             )
         if log.town != self._session.town:
             raise ConfigError(
