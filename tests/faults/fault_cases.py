@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import combinations
 
 LAST_TICK = 34
 """A recording of the tests asks for about so many ticks."""
@@ -12,8 +13,8 @@ STALL_S = 4.0
 """Longer than the recordings' time-out of 3 s."""
 
 LOSES_TICKS = frozenset({"stalled_tick", "state_without_reply", "reply_without_state"})
-"""A tick happens and its call does not return: the client's TrafficManager then misses a step of the world, and there is
-no call to make it up. Frames stay frames of one tick, but of another drive; with `exact` the drive is driven again."""
+"""A tick happens and its call does not return: the client's TrafficManager then misses a step of the world, and no call
+makes it up. Frames stay frames of one tick, but of another drive; with `exact` the drive is driven again."""
 EXACT_SHARE = 0.75
 """Of the cases that lose ticks."""
 
@@ -41,18 +42,18 @@ class Case:
 
 
 def cases(count: int, seed: int = 0) -> list[Case]:
-    """So many cases: each kind once first, then pairs of two kinds, and singles between them."""
+    """So many cases: each kind alone first, then every pair of kinds, then pairs and singles again at other moments."""
     rng = random.Random(seed)
-    kinds = list(_WAYS)
+    pairs = list(combinations(_WAYS, 2))
+    rng.shuffle(pairs)
+    chosen: list[tuple[str, ...]] = [*((kind,) for kind in _WAYS), *pairs]
+    while len(chosen) < count:
+        chosen.append(tuple(rng.sample(list(_WAYS), rng.choice([1, 2, 2, 2]))))
     found = []
-    for number in range(count):
-        if number < len(kinds):
-            chosen: tuple[str, ...] = (kinds[number],)
-        else:
-            chosen = tuple(rng.sample(kinds, 2)) if number % 4 else (rng.choice(kinds),)
-        plan = f"seed = {number}\n" + "".join(_entry(kind, rng) for kind in chosen)
-        exact = LOSES_TICKS.isdisjoint(chosen) or rng.random() < EXACT_SHARE
-        found.append(Case(f"{number:03d} {' + '.join(chosen)}{' exact' if exact else ''}", plan, chosen, exact))
+    for number, kinds in enumerate(chosen[:count]):
+        plan = f"seed = {number}\n" + "".join(_entry(kind, rng) for kind in kinds)
+        exact = LOSES_TICKS.isdisjoint(kinds) or rng.random() < EXACT_SHARE
+        found.append(Case(f"{number:03d} {' + '.join(kinds)}{' exact' if exact else ''}", plan, kinds, exact))
     return found
 
 

@@ -1,8 +1,9 @@
 """Records what it is told to, each time in a process of its own: hundreds of cases need not pay for hundreds of starts.
 
-A line of JSON on standard input is a RecordConfig; the answer is a line with `code` and `said`. Each recording is made
-in a fork of this process, in which everything is imported and nothing is connected, just as the command records in a
-child: the carla client may end the process, and what it keeps of one server is poison for the next.
+A line of JSON on standard input is a RecordConfig. The answers are a line with the `pid` of the process that records,
+and at its end one with `code` and `said`. That process is a fork of this one, in which everything is imported and
+nothing is connected, just as the command records in a child: the carla client may end the process, and what it keeps of
+one server is poison for the next.
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ def main() -> None:
     for module in ("carla", "cv2", "carlaseg.recording.preview"):
         importlib.import_module(module)
     for line in sys.stdin:
-        settings = json.loads(line)
+        read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
-            answers.write(json.dumps(answer(settings)) + "\n")
-            answers.flush()
+            os.write(write_end, json.dumps(answer(json.loads(line))).encode())
             # Not sys.exit: the interpreter's end would flush what belongs to the parent.
             os._exit(0)
+        os.close(write_end)
+        answers.write(json.dumps({"pid": child}) + "\n")
+        with os.fdopen(read_end) as said:
+            text = said.read()
         _, status = os.waitpid(child, 0)
-        if status != 0:
-            said = f"the client library ended the process ({os.waitstatus_to_exitcode(status)})"
-            answers.write(json.dumps({"code": 3, "said": said, "dropped": 0}) + "\n")
+        ended = {"code": 3, "said": f"its process was ended ({os.waitstatus_to_exitcode(status)})", "dropped": 0}
+        answers.write((text or json.dumps(ended)) + "\n")
 
 
 def answer(settings: dict[str, Any]) -> dict[str, Any]:

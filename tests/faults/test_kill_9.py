@@ -1,6 +1,7 @@
 """`kill -9` at random moments: nothing but the frames in flight is lost, and the re-run gives the undisturbed bytes.
 
-Three kills are fast; CARLASEG_KILLS (200 when not set) are slow.
+Three kills of the command as people type it, with its own simulator; and CARLASEG_KILLS (200 when not set) of the
+process that records from a server that lives on, at any moment from its first to its last. All of it is slow.
 """
 
 from __future__ import annotations
@@ -11,38 +12,30 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from recorders import SETTINGS, assert_left_as_found, by_tick, recorder
 
-from carlaseg.dataset.reader import read_frames, read_metadata
+from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
 from carlaseg.dataset.verify import verify
+from carlaseg.simulator.testing import faulty_simulator
 
-FAST_KILLS = 3
-SLOW_KILLS = int(os.environ.get("CARLASEG_KILLS", "200"))
+COMMANDS_KILLED = 3
+KILLS = int(os.environ.get("CARLASEG_KILLS", "200"))
 FRAMES_A_KILL = 6
-WORDS = (
-    "--simulator",
-    "embedded",
-    "--seed",
-    "3",
-    "--every",
-    "1",
-    "--size",
-    "48x64",
-    "--traffic",
-    "2",
-    "--walkers",
-    "1",
-)
+FRAMES = 40
+WORDS = ("--simulator", "embedded", "--seed", "3", "--size", "48x64", "--traffic", "2", "--walkers", "1", "--no-colour")
 
 
 def command(output: Path, frames: int) -> list[str]:
     words = (
         *WORDS,
+        "--every",
+        "1",
         "--warmup",
         "2",
-        "--no-colour",
         "--frames",
         str(frames),
         "--output",
@@ -58,7 +51,7 @@ def lines(folder: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill_once(output: Path, frames: int, rng: random.Random) -> None:
+def kill_the_command(output: Path, frames: int, rng: random.Random) -> None:
     """Record until a random moment a few frames on, then kill the command and the process that records."""
     folder = output / "drive"
     until = lines(folder) + rng.randint(1, FRAMES_A_KILL - 1)
@@ -69,19 +62,21 @@ def kill_once(output: Path, frames: int, rng: random.Random) -> None:
         time.sleep(0.002)
     time.sleep(rng.random() * 0.05)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    recorders = [int(word) for word in children.read_text().split()] if process.poll() is None else []
-    for pid in (*recorders, process.pid):
+    pids = [int(word) for word in children.read_text().split()] if process.poll() is None else []
+    for pid in (*pids, process.pid):
         os.kill(pid, signal.SIGKILL)
     process.wait()
 
 
-def check_kills(tmp_path: Path, kills: int) -> None:
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+def test_a_command_killed_now_and_then_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
     pytest.importorskip("carla", reason="no carla client for this Python or platform")
-    frames = FRAMES_A_KILL * kills + 2
+    frames = FRAMES_A_KILL * COMMANDS_KILLED + 2
     folder, rng = tmp_path / "out" / "drive", random.Random(1)
-    for number in range(kills):
+    for number in range(COMMANDS_KILLED):
         before = lines(folder)
-        kill_once(tmp_path / "out", frames, rng)
+        kill_the_command(tmp_path / "out", frames, rng)
         report = verify(folder, deep=True)
         assert report.ok, (number, report.problems)
         assert report.frames > before, "frames that had their line stay"
@@ -93,17 +88,44 @@ def check_kills(tmp_path: Path, kills: int) -> None:
     assert [frame.to_line() for frame in read_frames(folder, read_metadata(folder))] == [
         frame.to_line() for frame in read_frames(whole, read_metadata(whole))
     ]
-    print(f"\n{kills} kills, {frames} frames, all of them as undisturbed")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
-def test_a_recording_killed_now_and_then_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
-    check_kills(tmp_path, FAST_KILLS)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
-def test_a_recording_killed_hundreds_of_times_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
-    check_kills(tmp_path, SLOW_KILLS)
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_recorder_killed_hundreds_of_times_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    rng = random.Random(1)
+    kills, recordings, in_frames = 0, 0, 0
+    with faulty_simulator(seed=5) as simulator, recorder() as worker:
+        settings = SETTINGS | {"port": simulator.port, "output": str(tmp_path), "frames": FRAMES, "every": 1}
+        began_s = time.monotonic()
+        assert worker.record(settings | {"name": "whole"})["code"] == 0
+        longest_s = time.monotonic() - began_s
+        undisturbed = by_tick(tmp_path / "whole")
+        while kills < KILLS:
+            recordings += 1
+            name = f"drive{recordings}"
+            folder, code = tmp_path / name, None
+            while code != 0:
+                pid = worker.begin(settings | {"name": name})
+                if kills < KILLS:
+                    time.sleep(rng.uniform(0.0, longest_s))
+                    had_lines = lines(folder)
+                    with suppress(ProcessLookupError):  # it was done before
+                        os.kill(pid, signal.SIGKILL)
+                code = worker.end()["code"]
+                if code == 0:
+                    break
+                kills += 1
+                in_frames += had_lines > 0
+                if is_recording(folder):
+                    report = verify(folder, deep=True)
+                    assert report.ok, (kills, report.problems)
+                    assert report.frames >= had_lines, "frames that had their line stay"
+            assert by_tick(folder) == undisturbed, name
+        assert_left_as_found("after the last kill", simulator)
+    print(
+        f"\n{kills} kills, {in_frames} of them while frames were written; {recordings} recordings of {FRAMES} frames "
+        "ended with the bytes of an undisturbed one"
+    )
