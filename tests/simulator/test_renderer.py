@@ -143,6 +143,18 @@ def test_instance_pictures_give_actor_ids_and_the_same_tags(street: Renderer) ->
     assert not found[semantic[..., 2] == 1].any()
 
 
+@pytest.mark.parametrize("weather", [Weather(), Weather(fog_density=60.0), Weather(sun_altitude_angle=-40.0)])
+def test_tags_drawn_with_the_colours_are_those_drawn_for_themselves(street: Renderer, weather: Weather) -> None:
+    frame = Frame(ACTORS, weather=weather)
+    keys = {kind: street.add_camera(CameraSpec(kind, 200, 300, 90.0)) for kind in ("rgb", "semantic")}
+    for pose in (EYE, Pose(-20, 3, 12, pitch=-30, yaw=20), Pose(40, -2, 1.2, yaw=178)):
+        together = street.render([(key, pose) for key in keys.values()], frame)[keys["semantic"]]
+        alone = street.render([(keys["semantic"], pose)], frame)[keys["semantic"]]
+        assert (together == alone).all()
+    for key in keys.values():
+        street.remove_camera(key)
+
+
 def test_instances_of_solid_and_alpha_tested_things_are_exact_and_never_two_the_same() -> None:
     for material in ("leaves", "plain"):
         parts = []

@@ -27,8 +27,8 @@ _DETAIL_RANGE_M = 40.0
 # What is merged beyond: of cars, and of people and what has their size.
 _CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
 _DEFAULT_CELL_M = 0.3
-# Of the paint: `Light.tone` by day.
-_TONE = 0.7
+# Of the paint: contrast like that of the town's by day.
+_TONE = 1.4
 
 
 @dataclass
@@ -67,6 +67,14 @@ def flat_identity(tag: int, instance: int) -> Any:
     return core.ColorAttrib.makeFlat(core.LColor((tag + 0.5) / 256, (low + 0.5) / 256, (high + 0.5) / 256, 1))
 
 
+def _white_material() -> Any:
+    """A material that leaves paint to the vertex colours; without one those would count twice, and their alpha too."""
+    material = core.Material()
+    material.setAmbient(core.LColor(1, 1, 1, 1))
+    material.setDiffuse(core.LColor(1, 1, 1, 1))
+    return material
+
+
 class ActorScene:
     """All actors of the frame that was shown last."""
 
@@ -80,6 +88,7 @@ class ActorScene:
         for top in (self._color_top, self._id_top):
             top.setBin(panda.ACTOR_BIN, 0)
         self._color_top.setAttrib(core.ColorAttrib.makeVertex())
+        self._color_top.setMaterial(_white_material())
         self._id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
         self._id_top.setTag(DEPTH_TAG, SOLID)
         self._sun, self._sky = core.DirectionalLight("sun"), core.DirectionalLight("sky")
@@ -206,7 +215,7 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
         vertices = np.zeros(len(part.positions), panda.LIT_VERTEX)
         vertices["position"], vertices["normal"], vertices["uv"] = part.positions, part.normals, part.uvs
         vertices["color"][:, :3] = 255 * (part.colors / 255) ** (1.0 if part.material == "lamp_glass" else _TONE)
-        vertices["color"][:, 3] = 255
+        vertices["color"][:, 3] = part.tag
         color.addGeom(panda.geometry(vertices, part.triangles), palette.color_state(part.material, part.two_sided))
         by_tag.setdefault(part.tag, []).append(part)
     shapes = []

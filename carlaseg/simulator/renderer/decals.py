@@ -44,6 +44,9 @@ def _blend(top: Any) -> None:
     top.setBin(panda.DECAL_BIN, 0, 10)
     top.setAttrib(core.ColorAttrib.makeVertex())
     top.setTransparency(core.TransparencyAttrib.MAlpha)
+    # The picture's alpha is the tag of what the decal lies on.
+    channels = core.ColorWriteAttrib
+    top.setAttrib(channels.make(channels.CRed | channels.CGreen | channels.CBlue))
     # Neighbouring triangles both draw their common edge: written depth keeps the second from darkening it again. Decals
     # must therefore be drawn from the lowest to the highest.
     top.setDepthWrite(True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from panda3d import core
@@ -19,11 +20,26 @@ from carlaseg.simulator.renderer.passes import Pass, PassKind, Scenes
 from carlaseg.simulator.renderer.signals import SignalLamps
 from carlaseg.simulator.renderer.sky import dome, paint_sky
 from carlaseg.simulator.renderer.static import Palette, StaticScene
-from carlaseg.simulator.scene import CameraSpec, Frame, Pose, Town, Weather
+from carlaseg.simulator.scene import CameraKind, CameraSpec, Frame, Pose, Town, Weather
 
 MAX_EDGE_PX = 4096
 
 _PassKey = tuple[PassKind, int, int, float]
+# Height, width, field of view and place: cameras of one view share their passes.
+_View = tuple[int, int, float, Pose]
+_Placed = dict[tuple[PassKind, _View], Pass]
+
+
+def _view(spec: CameraSpec, pose: Pose) -> _View:
+    return spec.height, spec.width, spec.fov_deg, pose
+
+
+def _red_alone(pixels: NDArray[np.uint8], channel: int) -> NDArray[np.uint8]:
+    """A BGRA picture whose red is a channel of another, its blue and green zero, its alpha 255."""
+    picture = np.zeros(pixels.shape, np.uint8)
+    cv2.mixChannels([pixels], [picture], [channel, 2])
+    picture[..., 3] = 255
+    return picture
 
 
 class Renderer:
@@ -148,41 +164,41 @@ class Renderer:
         with panda.PROCESS_LOCK:
             self._actors.show(frame.actors)
             self._signals.show(frame.traffic_light_states)
-            placed = self._place_passes(wanted)
+            kinds_at: dict[_View, set[CameraKind]] = {}
+            for _, spec, pose in wanted:
+                kinds_at.setdefault(_view(spec, pose), set()).add(spec.kind)
+            placed = self._place_passes(kinds_at)
             self._engine.draw_only(each.buffer for each in placed.values())
-            pictures: dict[int, NDArray[np.uint8]] = {}
-            for key, spec, pose in wanted:
-                pictures[key] = self._picture(spec, pose, placed, frame.elapsed_s)
-            return pictures
+            return {key: self._picture(spec, _view(spec, pose), placed, frame.elapsed_s) for key, spec, pose in wanted}
 
-    def _place_passes(self, wanted: list[tuple[int, CameraSpec, Pose]]) -> dict[tuple[_PassKey, Pose], Pass]:
-        """Puts one pass of each kind, pinhole and pose where it is needed."""
-        placed: dict[tuple[_PassKey, Pose], Pass] = {}
+    def _place_passes(self, kinds_at: Mapping[_View, Set[CameraKind]]) -> _Placed:
+        """Puts the passes that each view needs where it is."""
+        placed: _Placed = {}
         used: dict[_PassKey, int] = {}
-        for _, spec, pose in wanted:
-            for kind in self._kinds(spec):
-                key: _PassKey = (kind, spec.height, spec.width, spec.fov_deg)
-                if (key, pose) in placed:
-                    continue
+        for view, kinds in kinds_at.items():
+            for kind in self._passes_for(kinds):
+                key: _PassKey = (kind, *view[:3])
                 pool = self._passes.setdefault(key, [])
                 index = used.get(key, 0)
                 if index == len(pool):
                     pool.append(Pass(self._engine, self._scenes, *key))
                 used[key] = index + 1
-                pool[index].place(pose)
-                placed[key, pose] = pool[index]
+                pool[index].place(view[3])
+                placed[kind, view] = pool[index]
         return placed
 
-    def _kinds(self, spec: CameraSpec) -> tuple[PassKind, ...]:
-        if spec.kind == "rgb":
-            return ("color", "depth") if self._light.fog_per_m > 0 else ("color",)
-        return ("depth",) if spec.kind == "depth" else ("id",)
+    def _passes_for(self, kinds: Set[CameraKind]) -> Iterator[PassKind]:
+        """What must be drawn for pictures of these kinds from one place; tags come with colours at no cost."""
+        if "rgb" in kinds:
+            yield "color"
+        if "instance" in kinds or ("semantic" in kinds and "rgb" not in kinds):
+            yield "id"
+        if "depth" in kinds or ("rgb" in kinds and self._light.fog_per_m > 0):
+            yield "depth"
 
-    def _picture(
-        self, spec: CameraSpec, pose: Pose, placed: dict[tuple[_PassKey, Pose], Pass], elapsed_s: float
-    ) -> NDArray[np.uint8]:
+    def _picture(self, spec: CameraSpec, view: _View, placed: _Placed, elapsed_s: float) -> NDArray[np.uint8]:
         def drawn(kind: PassKind) -> NDArray[np.uint8]:
-            return placed[(kind, spec.height, spec.width, spec.fov_deg), pose].pixels()
+            return placed[kind, view].pixels()
 
         if spec.kind == "depth":
             return encode_carla(decode_depth_m(drawn("depth")))
@@ -194,11 +210,12 @@ class Renderer:
                 self._air.add_rain(pixels, self._light, elapsed_s)
             pixels[..., 3] = 255
             return pixels
-        pixels = drawn("id").copy()
-        if spec.kind == "semantic":
-            pixels[..., :2] = 0
-        pixels[..., 3] = 255
-        return pixels
+        if spec.kind == "instance":
+            pixels = drawn("id").copy()
+            pixels[..., 3] = 255
+            return pixels
+        # Where there are both, from ids: semantic and instance then agree by construction.
+        return _red_alone(*((drawn("id"), 2) if ("id", view) in placed else (drawn("color"), 3)))
 
     def close(self) -> None:
         """Gives everything back. A closed renderer draws no more; closing it again does nothing."""

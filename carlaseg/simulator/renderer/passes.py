@@ -13,15 +13,16 @@ from panda3d import core
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
 from carlaseg.simulator.renderer.placement import camera_matrix
+from carlaseg.simulator.renderer.sky import SKY_TAG
 from carlaseg.simulator.renderer.static import DEPTH_TAG, SMALLEST_LOD_SCALE, SOLID, lod_scale
 from carlaseg.simulator.scene import Pose
 
 NEAR_M = 0.2
 # Farther than anything is drawn, see `static.FAR_RANGE_M`.
 FAR_M = 1000.0
-SKY_TAG = 11
 _ABOVE_ALL_M = 60.0
 
+# "color" carries the tag in alpha; "id" has it in red, and the instance in green and blue.
 PassKind = Literal["color", "id", "depth"]
 
 
@@ -80,6 +81,8 @@ class Pass:
         if kind == "color":
             self._nodes.append(scenes.color.attachNewNode(camera))
             self._sky_camera = self._add_sky(scenes.sky, pinhole(self._size, drawn, fov_deg, 0.5, 50.0))
+            # The dome ends well below the horizon.
+            self.buffer.output.setClearColor(core.LColor(0.41, 0.41, 0.41, SKY_TAG / 255))
         else:
             self._nodes.append(scenes.ids.attachNewNode(camera))
             self._sky_camera = None

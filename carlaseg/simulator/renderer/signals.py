@@ -79,7 +79,7 @@ class SignalLamps:
             for state, (_, rgb) in _LAMPS.items():
                 points, triangles = _lamps(site, state)
                 colored = np.zeros(len(points), panda.BAKED_VERTEX)
-                colored["position"], colored["color"] = points, (*rgb, 255)
+                colored["position"], colored["color"] = points, (*rgb, TRAFFIC_LIGHT_TAG)
                 shapes = np.zeros(len(points), panda.ID_VERTEX)
                 shapes["position"] = points
                 shapes["color"] = (TRAFFIC_LIGHT_TAG, instance & 255, instance >> 8, 255)

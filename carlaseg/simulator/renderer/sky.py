@@ -14,6 +14,7 @@ from carlaseg.simulator.renderer.panda import BAKED_VERTEX
 
 HEIGHT_PX, WIDTH_PX = 512, 2048
 DOME_RADIUS_M = 10.0
+SKY_TAG = 11
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +83,7 @@ def dome() -> tuple[NDArray[np.void], NDArray[np.int32]]:
         ),
         axis=-1,
     )
-    vertices["color"] = 255
+    vertices["color"] = (255, 255, 255, SKY_TAG)
     vertices["uv"][..., 0] = azimuth / (2 * np.pi)
     # Half a pixel inside: the texture repeats, and the zenith must not show at the horizon.
     edge = 0.5 / HEIGHT_PX

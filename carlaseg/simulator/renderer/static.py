@@ -62,7 +62,7 @@ class Palette:
         if texture is not None:
             node.setTexture(texture)
         if MATERIALS[material].alpha:
-            node.setAttrib(core.AlphaTestAttrib.make(core.RenderAttrib.MGreater, 0.5))
+            node.setAttrib(core.AlphaTestAttrib.make(core.RenderAttrib.MGreater, 0.0))
         if MATERIALS[material].glows == "always":
             node.setLightOff(1)
         node.setTwoSided(two_sided)
@@ -116,7 +116,7 @@ class StaticScene:
         for batch in members:
             vertices = np.zeros(len(batch.positions), panda.BAKED_VERTEX)
             vertices["position"], vertices["uv"] = batch.positions, batch.uvs
-            vertices["color"][:, 3] = 255
+            vertices["color"][:, 3] = batch.identity[:, 0]
             self._baked.append((node, node.getNumGeoms(), vertices))
             node.addGeom(panda.geometry(vertices, batch.triangles), palette.color_state(batch.texture, batch.two_sided))
         parent.attachNewNode(node)
@@ -177,8 +177,6 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
         identity = np.concatenate([b.identity for b in run])
         if alpha:
             vertices["uv"] = np.concatenate([b.uvs for b in run])
-            # Modulating with the white texture takes one off each.
-            identity = identity + np.uint8(1)
         vertices["color"][:, :3], vertices["color"][:, 3] = identity, 255
         offsets = np.cumsum([0] + [len(b.positions) for b in run])
         triangles = np.concatenate([b.triangles + offset for b, offset in zip(run, offsets[:-1], strict=True)])
