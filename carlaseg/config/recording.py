@@ -98,6 +98,8 @@ class RecordConfig:
     """Name of the recording folder; town, weather and seed when not given."""
     rgb_format: Literal["png", "webp", "jpeg"] = "png"
     """Of RGB pictures: png is fast, webp a quarter smaller and slow, both without loss; jpeg is small and lossy."""
+    shards: int | None = None
+    """Once the recording is complete, write it as WebDataset tars of so many frames each as well, into shards/."""
     colour: bool = True
     """Also write seg/, the coloured segmentation for people to look at."""
     writers: int = 2
@@ -140,6 +142,8 @@ class RecordConfig:
         check_range("--stuck-after", self.stuck_after, 1)
         check_range("--max-drops-in-a-row", self.max_drops_in_a_row, 1)
         check_range("--max-drop-share", self.max_drop_share, 0, 1)
+        if self.shards is not None:
+            check_range("--shards", self.shards, 1)
         check_range("--writers", self.writers, 1, 64)
         check_range("--queue", self.queue, 1)
         check_range("--timeout", self.timeout, 0.1)

@@ -20,6 +20,7 @@ from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in
 from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, read_metadata
 from carlaseg.dataset.records import FrameRecord, RecordingMetadata
+from carlaseg.dataset.shards import restore_from_shards
 from carlaseg.dataset.verify import verify
 from carlaseg.dataset.verify_report import Problem, VerifyReport
 from carlaseg.errors import DatasetError
@@ -49,6 +50,7 @@ class Repair:
         frames: frames dropped, with the reason of each.
         lines: lines dropped that were no frame of their own (damaged, doubled, cut short), by reason.
         leftovers: files moved that belonged to no frame.
+        restored: files brought back from its shards.
         kept: frames that are there now.
         changed: whether anything was changed on disk, the order of lines and the count of frames included.
         refused: why the recording was left alone, empty when it was not.
@@ -58,6 +60,7 @@ class Repair:
     frames: dict[int, str] = field(default_factory=dict)
     lines: Counter[str] = field(default_factory=Counter)
     leftovers: int = 0
+    restored: int = 0
     kept: int = 0
     changed: bool = False
     refused: str = ""
@@ -71,8 +74,9 @@ class Repair:
         done = [f"{count} frames ({reason})" for reason, count in Counter(self.frames.values()).most_common()]
         done += [f"{count} lines ({reason})" for reason, count in self.lines.most_common()]
         done += [f"{self.leftovers} files of no frame"] if self.leftovers else []
+        back = f"{self.restored} files brought back from shards; " if self.restored else ""
         moved = f"moved to {REMOVED}/: {', '.join(done)}" if done else "lines put in order and counted"
-        return f"{self.recording}: {self.kept} frames kept; {moved}"
+        return f"{self.recording}: {self.kept} frames kept; {back}{moved}"
 
 
 def repair(folder: Path, deep: bool = False, watch: Callable[[int, int], object] | None = None) -> list[Repair]:
@@ -115,6 +119,8 @@ def _repair_one(recording: Path, deep: bool, watch: Callable[[int, int], object]
         return done
     try:
         lines = _sort_out_lines(recording, done)
+        done.restored = restore_from_shards(recording)
+        done.changed |= done.restored > 0
         _drop_frames(recording, metadata, lines, done, lambda: verify(recording, deep, watch=watch))
     except OSError as error:
         raise DatasetError(

@@ -6,6 +6,7 @@ and every checksum compared as well.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from array import array
@@ -26,6 +27,7 @@ from carlaseg.dataset.pictures import Mask, read_image, read_raw_mask
 from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, line_count, read_lines, read_metadata
 from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import MaskEncoding, Sample
+from carlaseg.dataset.shards import check_shards
 from carlaseg.dataset.verify_report import Doubt, Problem, VerifyReport
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme, detect, same_meaning
@@ -69,6 +71,9 @@ def verify(
     work = _recordings_work(recordings, found) if recordings else _dataset_work(folder, scheme)
     checked = _check_items(work, deep, deep and alignment, watch)
     problems = work.problems + checked.problems
+    for recording in recordings:
+        with contextlib.suppress(DatasetError):  # Damaged lines are among the problems already.
+            problems += check_shards(recording, deep)
     # One camera has one size. Collections of pictures, and KITTI Road by its nature, have several.
     if len(checked.sizes) > 1 and checked.labelled and work.layout != "kitti-road":
         problems += _sizes_differ(checked.sizes)

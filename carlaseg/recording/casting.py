@@ -14,15 +14,23 @@ from carlaseg.recording.session import Session
 from carlaseg.recording.traffic import Traffic
 
 
-def refuse_impossible_driver(config: RecordConfig, has_cockpit: bool) -> None:
-    """Make sure that the driver of a recording can drive.
+def refuse_missing_agent(config: RecordConfig) -> None:
+    """Make sure that CARLA's agent is there, where it is to drive.
 
     Raises:
-        ConfigError: CARLA's `agents` package, or a window for the keyboard, is not there.
+        ConfigError: it is not.
     """
     if config.driver == "agent":
         import_behaviour_agent()
-    if config.driver == "manual" and not has_cockpit:
+
+
+def refuse_missing_window(config: RecordConfig, has_window: bool) -> None:
+    """Make sure that somebody who is to drive by hand can see and press keys.
+
+    Raises:
+        ConfigError: there is no window.
+    """
+    if config.driver == "manual" and not has_window:
         raise ConfigError(
             "--driver manual: expected a display, for the window that shows the street and takes the keys, received "
             "none. Nothing was written.",
@@ -38,7 +46,7 @@ def cast_driver(config: RecordConfig, session: Session, traffic: Traffic, ego: A
     if config.driver == "agent":
         return BehaviourAgent(ego, config.agent_behaviour, traffic.places, config.seed)
     if config.driver == "manual":
-        refuse_impossible_driver(config, cockpit is not None)
+        refuse_missing_window(config, cockpit is not None)
         assert cockpit is not None
         return ManualDriver(session.carla, ego, session.time_step_s, cockpit.keys)
     session.before_leaving(lambda: ego.set_autopilot(False, traffic.port))

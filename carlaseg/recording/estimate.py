@@ -66,7 +66,8 @@ def estimate(
     encode_s = time.perf_counter() - began_s
     home = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_bytes = shutil.disk_usage(home).free
-    needed = frame_bytes * frames
+    # Shards hold every file once more.
+    needed = frame_bytes * frames * (1 if config.shards is None else 2)
     if needed > free_bytes * LARGEST_SHARE_OF_FREE_DISK:
         raise DatasetError(
             f"{home}: expected about {bytes_text(needed)} free for {frames} frames, received {bytes_text(free_bytes)}. "

@@ -34,7 +34,7 @@ FREE_TO_CHANGE = frozenset(
             "json",
             "plan",
         ),
-        *("max_drops_in_a_row", "max_drop_share", "exact"),
+        *("shards", "max_drops_in_a_row", "max_drop_share", "exact"),
     }
 )
 """Settings that may differ when a recording is gone on with: they do not change what a frame shows."""

@@ -21,12 +21,13 @@ from carlaseg.dataset import open_dataset
 from carlaseg.dataset.contact_sheet import contact_sheet
 from carlaseg.dataset.reader import read_lines
 from carlaseg.dataset.records import RecordingMetadata
+from carlaseg.dataset.shards import SHARDS, write_shards
 from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, SimulatorError
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
 from carlaseg.recording.announcing import say_header, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
-from carlaseg.recording.casting import refuse_impossible_driver
+from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
 from carlaseg.recording.estimate import bytes_text
@@ -111,18 +112,19 @@ def record(config: RecordConfig) -> RecordResult:
     watch = Stopwatch()
     ending: CarlasegError | None = None
     rig = load_rig(config.rig) if config.rig else front_pair(config)
+    refuse_missing_agent(config)
     with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
         note_folder(place.folder)
         missing = place.frames_missing(config)
         if not missing:
-            return _nothing_to_do(place)
+            return _nothing_to_do(config, place)
         label_scheme = _label_scheme(session)
         by_hand = config.driver == "manual"
         refuse_second_drive_by_hand(place, config)
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview or by_hand))
-        refuse_impossible_driver(config, preview.is_open)
+        refuse_missing_window(config, preview.is_open)
         drive = Drive(
             session,
             config,
@@ -174,6 +176,7 @@ def record(config: RecordConfig) -> RecordResult:
         raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
     for left in session.left_behind:
         say("note", f"left behind: {left}")
+    _pack(config, folder)
     return RecordResult(
         folder=folder,
         frames=writer.frames_written,
@@ -228,8 +231,9 @@ def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
     return stack.enter_context(session)
 
 
-def _nothing_to_do(place: Place) -> RecordResult:
-    say("note", "the recording is complete already; nothing was done. For more of this drive raise --frames.")
+def _nothing_to_do(config: RecordConfig, place: Place) -> RecordResult:
+    _pack(config, place.folder)
+    say("note", "every frame is there already; none was recorded. For more of this drive raise --frames.")
     files = (file for record in read_lines(place.folder) for file in record.files.values())
     byte_count = sum(file.length for file in files)
     return RecordResult(place.folder, len(place.saved_ticks), 0, byte_count, 0.0, 0.0, {})
@@ -320,6 +324,13 @@ def _counts(drive: Drive) -> dict[str, int]:
         "first_simulator_frame": drive.first_simulator_frame,
         **({"ended_by_rule": 1} if drive.ended_by is not None else {}),
     }
+
+
+def _pack(config: RecordConfig, folder: Path) -> None:
+    if config.shards is None:
+        return
+    shards = write_shards(folder, config.shards)
+    say("shards", f"{len(shards)} tars of up to {config.shards} frames in {folder / SHARDS}")
 
 
 def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, int], config: RecordConfig) -> None:

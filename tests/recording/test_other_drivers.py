@@ -20,7 +20,7 @@ from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import ConfigError
 from carlaseg.recording.agent import BehaviourAgent
-from carlaseg.recording.casting import refuse_impossible_driver
+from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
 from carlaseg.recording.manual import HOLD_S, MOST_STEER, ManualDriver, Pedals
 from carlaseg.recording.replay import read_description
 from carlaseg.simulator.testing import Address
@@ -107,20 +107,20 @@ def test_the_agent_drives_from_place_to_place_and_keeps_its_talk_off_standard_ou
 
 def test_without_carlas_agents_one_sentence_says_where_they_are() -> None:
     with pytest.raises(ConfigError, match="expected CARLA's Python package `agents`, received none") as caught:
-        refuse_impossible_driver(RecordConfig(driver="agent"), has_cockpit=False)
+        refuse_missing_agent(RecordConfig(driver="agent"))
     assert ("say where it is", "export PYTHONPATH=/path/to/CARLA/PythonAPI/carla") in caught.value.next_steps
 
 
 def test_a_package_that_the_agents_need_is_named(agents_package: Path) -> None:
     (agents_package / "agents" / "navigation" / "behavior_agent.py").write_text("import no_such_graph_package\n")
     with pytest.raises(ConfigError, match="one that needs 'no_such_graph_package', which is not installed"):
-        refuse_impossible_driver(RecordConfig(driver="agent"), has_cockpit=False)
+        refuse_missing_agent(RecordConfig(driver="agent"))
 
 
 def test_driving_by_hand_needs_a_window() -> None:
     with pytest.raises(ConfigError, match="--driver manual: expected a display"):
-        refuse_impossible_driver(RecordConfig(driver="manual"), has_cockpit=False)
-    refuse_impossible_driver(RecordConfig(driver="manual"), has_cockpit=True)
+        refuse_missing_window(RecordConfig(driver="manual"), has_window=False)
+    refuse_missing_window(RecordConfig(driver="manual"), has_window=True)
 
 
 @pytest.mark.parametrize("settings", [{"driver": "replay"}, {"replay": "mine.log"}])

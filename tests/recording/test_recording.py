@@ -113,12 +113,14 @@ def test_the_same_command_gives_the_same_bytes_and_goes_on_where_it_ended(typed:
         assert (folder / picture).read_bytes() == (whole / picture).read_bytes(), picture
     assert verify(folder, deep=True).ok
 
-    # Complete: the same command once more changes nothing, and says so.
+    # Complete: the same command once more records nothing, and says so; tars of what is there are made all the same.
     before = (folder / "recording.json").read_bytes()
-    third = typed(*words)
+    third = typed(*words, "--shards", "4")
     assert third.returncode == 0, third.stderr
-    assert "complete already" in third.stderr
+    assert "every frame is there already" in third.stderr
     assert (folder / "recording.json").read_bytes() == before
+    assert [path.name for path in sorted((folder / "shards").iterdir())] == ["drive-000000.tar", "drive-000001.tar"]
+    assert verify(folder, deep=True).ok
 
 
 def test_a_town_the_embedded_simulator_has_not_is_a_mistake_of_the_command(typed: Typed, tmp_path: Path) -> None:

@@ -1,0 +1,207 @@
+"""A recording once more as WebDataset tars, `shards/NAME-000000.tar`, of so many frames each.
+
+Rule 1: a shard is written under a hidden name and renamed; it is seen whole or not at all.
+Rule 2: a shard is the same bytes in every run: frames in order, no times, no owners.
+Rule 3: a sample is everything that its line names, under the folder's name, and the line itself: NAME_00000012.rgb.png,
+NAME_00000012.seg_raw.png, NAME_00000012.json. So shards that are whole bring lost files back.
+
+Source: the WebDataset format description: files of a sample follow one another and share all before the first dot.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from carlaseg.dataset.files import disk_fault, temporary, write_whole
+from carlaseg.dataset.reader import FilesPresent, read_frames, read_lines, read_metadata
+from carlaseg.dataset.records import FileRecord, FrameRecord
+from carlaseg.dataset.verify_report import Problem
+from carlaseg.errors import DatasetError
+
+SHARDS = "shards"
+
+
+def write_shards(recording: Path, frames_per_shard: int) -> list[Path]:
+    """Write the shards of a recording that are not there yet, and take away those of another division.
+
+    Args:
+        recording: a recording that nobody writes any more.
+        frames_per_shard: the last shard may have fewer.
+
+    Returns:
+        All its shards, in order.
+
+    Raises:
+        DatasetError: a frame's file is missing or damaged, or the disk is full or failed; the recording is untouched.
+    """
+    frames = read_frames(recording, read_metadata(recording))
+    folder = recording / SHARDS
+    shards: list[Path] = []
+    try:
+        folder.mkdir(exist_ok=True)
+        for first in range(0, len(frames), frames_per_shard):
+            part = frames[first : first + frames_per_shard]
+            shards.append(folder / f"{_key(recording)}-{first // frames_per_shard:06d}.tar")
+            if not _holds(shards[-1], recording, part):
+                _write_shard(shards[-1], recording, part)
+        for other in set(folder.glob("*.tar")) - set(shards):
+            other.unlink()
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: expected room for the shards, received {disk_fault(error)}. The {len(frames)} frames of the "
+            "recording are safe; the same command writes the shards that are missing."
+        ) from error
+    return shards
+
+
+def check_shards(recording: Path, deep: bool = False) -> list[Problem]:
+    """What is wrong with a recording's shards; nothing where it has none.
+
+    Args:
+        recording: whose lines say what must be in them.
+        deep: also compare every checksum.
+
+    Raises:
+        DatasetError: a line of the recording is damaged.
+    """
+    shards = _shards_of(recording)
+    if not shards:
+        return []
+    promised = _promised(recording)
+    seen: set[str] = set()
+    problems: list[Problem] = []
+    for shard in shards:
+        try:
+            for name, content in _members(shard, deep):
+                if name.endswith(".json"):
+                    continue
+                wrong = _wrong(promised.get(name), content, deep)
+                problems += [Problem("shard", shard, f"{name}: {wrong}")] if wrong else []
+                seen.add(name)
+        except (tarfile.TarError, OSError) as error:
+            problems.append(Problem("shard", shard, f"cannot be read: {error}"))
+    if missing := len(promised.keys() - seen):
+        problems.append(Problem("shard", recording / SHARDS, f"{missing} files of frames are in no shard"))
+    return problems
+
+
+def restore_from_shards(recording: Path) -> int:
+    """Bring back the files that lines name, that are gone, and that stand whole in a shard.
+
+    Returns:
+        How many files.
+
+    Raises:
+        OSError: the disk is full or failed.
+        DatasetError: a line of the recording is damaged.
+    """
+    shards = _shards_of(recording)
+    if not shards:
+        return 0
+    present = FilesPresent(recording)
+    lost = {name: file for name, file in _promised(recording).items() if file.path not in present}
+    restored = 0
+    for shard in shards if lost else ():
+        try:
+            for name, content in _members(shard, True):
+                file = lost.get(name)
+                if file is not None and _wrong(file, content, True) is None and isinstance(content, bytes):
+                    (recording / file.path).parent.mkdir(exist_ok=True)
+                    write_whole(recording / file.path, content)
+                    restored += 1
+        except tarfile.TarError:
+            # The members before the damage are as good as any; the damage itself is for `check_shards` to say.
+            continue
+    return restored
+
+
+def _shards_of(recording: Path) -> list[Path]:
+    # Hidden ones were being written when somebody was killed.
+    return sorted(path for path in (recording / SHARDS).glob("*.tar") if not path.name.startswith("."))
+
+
+def _key(recording: Path) -> str:
+    # All before the first dot is a sample's key, so the name must have none.
+    return re.sub(r"[^A-Za-z0-9_-]", "-", recording.name)
+
+
+def _names(recording: Path, frame: FrameRecord) -> dict[str, FileRecord]:
+    """A frame's files by their names in a shard."""
+    key = f"{_key(recording)}_{frame.frame:08d}"
+    return {f"{key}.{name}{PurePosixPath(file.path).suffix}": file for name, file in frame.files.items()}
+
+
+def _promised(recording: Path) -> dict[str, FileRecord]:
+    return {name: file for frame in read_lines(recording) for name, file in _names(recording, frame).items()}
+
+
+def _holds(shard: Path, recording: Path, frames: Sequence[FrameRecord]) -> bool:
+    """Whether a shard is there with these frames; by names and lengths, since it was renamed when it was whole."""
+    if not shard.is_file():
+        return False
+    expected = [(name, file.length) for frame in frames for name, file in _names(recording, frame).items()]
+    try:
+        found = [(name, size) for name, size in _members(shard, False) if not name.endswith(".json")]
+    except tarfile.TarError:
+        return False
+    return found == expected
+
+
+def _write_shard(shard: Path, recording: Path, frames: Sequence[FrameRecord]) -> None:
+    part = temporary(shard)
+    try:
+        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+            for frame in frames:
+                for name, file in _names(recording, frame).items():
+                    content = (recording / file.path).read_bytes()
+                    if wrong := _wrong(file, content, True):
+                        raise DatasetError(
+                            f"{recording / file.path}: expected the file that was recorded, received another: {wrong}.",
+                            (("all of them", f"carlaseg verify {recording} --deep"),),
+                        )
+                    _add(tar, name, content)
+                _add(tar, f"{_key(recording)}_{frame.frame:08d}.json", frame.to_line())
+        part.replace(shard)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _members(shard: Path, with_content: bool) -> Iterator[tuple[str, bytes | int]]:
+    """Names in a shard, each with its content, or else with its length alone.
+
+    Raises:
+        tarfile.TarError: it is no tar, or cut short.
+    """
+    with tarfile.open(shard, "r:") as tar:
+        for member in tar:
+            if not with_content:
+                yield member.name, member.size
+                continue
+            stream = tar.extractfile(member)
+            content = stream.read() if stream is not None else b""
+            if len(content) != member.size:
+                raise tarfile.ReadError("it is cut short")
+            yield member.name, content
+
+
+def _wrong(promised: FileRecord | None, content: bytes | int, deep: bool) -> str | None:
+    """What is wrong with a member; None when nothing is."""
+    if promised is None:
+        return "no frame's line names it"
+    length = content if isinstance(content, int) else len(content)
+    if length != promised.length:
+        return f"expected {promised.length} bytes, received {length}"
+    if deep and isinstance(content, bytes) and f"{zlib.crc32(content):08x}" != promised.crc32:
+        return f"expected crc32 {promised.crc32}, received {zlib.crc32(content):08x}"
+    return None
