@@ -75,7 +75,7 @@ class _Group:
 
     def joined(self, tensors: Sequence[Any]) -> Any:
         """One tensor a weight of the network, in its order; this group's, end to end."""
-        return ops.concatenate([ops.reshape(tensors[place], (-1,)) for place in self.places])
+        return ops.concatenate([_flat(tensors[place]) for place in self.places])
 
     def put_back(self, vector: Any) -> None:
         """Give every weight its part of a vector."""
@@ -83,7 +83,12 @@ class _Group:
         # TensorFlow does not split into one part.
         parts = ops.split(vector, ends[:-1]) if len(ends) > 1 else [vector]
         for weight, part in zip(self.weights, parts, strict=True):
-            weight.assign(ops.reshape(part, weight.shape))
+            weight.assign(part if len(weight.shape) == 1 else ops.reshape(part, weight.shape))
+
+
+def _flat(tensor: Any) -> Any:
+    # Most weights are vectors already (biases, batch norms), and every operation left out is one less to trace.
+    return tensor if len(tensor.shape) == 1 else ops.reshape(tensor, (-1,))
 
 
 @dataclass(frozen=True)
