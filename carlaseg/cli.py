@@ -62,7 +62,8 @@ COMMANDS: dict[str, Command] = {
     "stats": Command(configs.StatsConfig, "carlaseg.dataset.commands", "stats_command", ("folder",)),
     "convert": Command(configs.ConvertConfig, "carlaseg.dataset.convert", "convert_command", ("input",)),
     "view": Command(configs.ViewConfig, "carlaseg.dataset.view", "view_command", ("input",)),
-    "fit": Command(configs.FitConfig, "carlaseg.training.fitting", "fit_command"),
+    "augment": Command(configs.AugmentConfig, "carlaseg.pipeline.command", "augment_command", ("dataset",)),
+    "fit": Command(configs.FitConfig, "carlaseg.training.fit", "fit_command"),
     "runs": Command(configs.RunsConfig, "carlaseg.training.runs", "runs_command"),
     "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
     "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),
@@ -147,6 +148,7 @@ def parse(verb: str, command: Command, words: Sequence[str]) -> Any:
     else:
         default = configs.load(command.config, config_path) if config_path else command.config()
     _check_flags(verb, command, words)
+    words, default = _take_auto(command, words, default)
     return _parse_with_tyro(verb, command, words, default)
 
 
@@ -237,6 +239,19 @@ def _take_config(words: list[str]) -> tuple[list[str], Path | None]:
         else:
             kept.append(word)
     return kept, path
+
+
+def _take_auto(command: Command, words: list[str], default: Any) -> tuple[list[str], Any]:
+    """`--size auto` out of the words and into the settings, for the flags that may be auto."""
+    for name, value in configs.automatic(command.config).items():
+        flag = f"--{name.replace('_', '-')}"
+        for given in ([flag, configs.AUTO], [f"{flag}={configs.AUTO}"]):
+            starts = [i for i in range(len(words)) if words[i : i + len(given)] == given]
+            for start in reversed(starts):
+                del words[start : start + len(given)]
+            if starts:
+                default = dataclasses.replace(default, **{name: value})
+    return words, default
 
 
 def _check_flags(verb: str, command: Command, words: Sequence[str]) -> None:

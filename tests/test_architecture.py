@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": EVERYWHERE | {"labels"},
     "checkpoint": EVERYWHERE | {"config", "labels", "models"},
     "simulator": EVERYWHERE | {"wire", "labels", "config"},
-    "pipeline": EVERYWHERE | {"dataset", "labels"},
+    "pipeline": EVERYWHERE | {"dataset", "labels", "config"},
     "recording": EVERYWHERE | {"dataset", "labels", "config"},
     "report": EVERYWHERE | {"metrics", "checkpoint", "config", "labels", "dataset"},
     "training": EVERYWHERE | {"backend", "pipeline", "models", "metrics", "checkpoint", "dataset", "labels", "config"},

@@ -5,7 +5,7 @@ winning. The effective configuration is written into every recording, run and ou
 `--config`. The command line makes its flags from these dataclasses; a field's docstring is its help text.
 """
 
-from carlaseg.config.dataset import ConvertConfig, StatsConfig, VerifyConfig, ViewConfig
+from carlaseg.config.dataset import AugmentConfig, ConvertConfig, StatsConfig, VerifyConfig, ViewConfig
 from carlaseg.config.evaluation import EvaluateConfig
 from carlaseg.config.exporting import ExportConfig
 from carlaseg.config.fitting import FitConfig
@@ -14,10 +14,14 @@ from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.plans import PlanConfig, is_plan
 from carlaseg.config.recording import RecordConfig, SimulateConfig
 from carlaseg.config.runs import RunsConfig
-from carlaseg.config.training import ModelsConfig, TrainConfig
-from carlaseg.config.values import Size, check_range, from_mapping, load, nearest, to_json
+from carlaseg.config.training import AUTO_BATCH, AUTO_SIZE, ModelsConfig, TrainConfig
+from carlaseg.config.values import AUTO, Size, automatic, check_range, from_mapping, load, nearest, to_json
 
 __all__ = [
+    "AUTO",
+    "AUTO_BATCH",
+    "AUTO_SIZE",
+    "AugmentConfig",
     "ConvertConfig",
     "DemoConfig",
     "DoctorConfig",
@@ -36,6 +40,7 @@ __all__ = [
     "TrainConfig",
     "VerifyConfig",
     "ViewConfig",
+    "automatic",
     "check_range",
     "from_mapping",
     "is_plan",

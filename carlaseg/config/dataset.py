@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import check_range
+from carlaseg.config.values import Size, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +116,36 @@ class ViewConfig:
         check_range("--fps", self.fps, 0.1, 1000)
         if self.frames is not None:
             check_range("--frames", self.frames, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Show what an augmentation preset does to a dataset (--show), or what each preset costs."""
+
+    dataset: Path = Path("dataset")
+    """Dataset to augment, in any layout that is read."""
+    show: bool = False
+    """Draw a contact sheet of --augment, rather than time all presets."""
+    augment: Literal["none", "flip", "scale", "road", "strong"] = "road"
+    """Preset to draw."""
+    output: Path = Path("augmentation.png")
+    """Contact sheet to write with --show: each row a frame as it is, then as several epochs see it."""
+    size: Size = Size(160, 240)
+    """Height x width at which frames are augmented, as `carlaseg train --size` does."""
+    frames: int = 6
+    """How many frames, spread over the dataset."""
+    draws: int = 4
+    """Augmented copies a row."""
+    scheme: str | None = None
+    """Label scheme of the masks, where the dataset does not say."""
+    classes: str | None = None
+    """Label scheme to show the masks in."""
+    seed: int = 0
+    """Seed of the augmentation; the same as a run's shows what that run sees of these frames."""
+    json: bool = False
+    """Print the costs as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse sheets that cannot be."""
+        check_range("--frames", self.frames, 1, 100)
+        check_range("--draws", self.draws, 1, 50)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from carlaseg.config.values import Size, check_range
+from carlaseg.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +24,12 @@ class FitConfig:
     """Heights x widths to look at."""
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Images a step to look at."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Numbers of the network's inside."""
+    groups: tuple[int, ...] = ()
+    """Free form of FC-DenseNet: numbers of groups to look at; 5 when not given."""
+    precision: tuple[Literal["float32", "mixed_bfloat16", "mixed_float16"], ...] = ("float32",)
+    """Numbers of the network's inside, one table each."""
     trials: int = 3
-    """Short trainings in processes of their own: two of them set the two numbers of the memory model, more check it."""
+    """Short trainings a network, in processes of their own: two set the model of memory, more check it."""
     trial_minutes: float = 4.0
     """Longest time of one trial."""
     json: bool = False
@@ -37,5 +40,7 @@ class FitConfig:
         check_range("--num-classes", self.num_classes, 1, 255)
         check_range("--trials", self.trials, 0, 50)
         check_range("--trial-minutes", self.trial_minutes, 0.01)
+        if self.groups and self.model != "fc_densenet":
+            raise ConfigError(f"--groups: expected with --model fc_densenet, received with {self.model}.")
         for batch in self.batch_sizes:
             check_range("--batch-sizes", batch, 1, 4096)

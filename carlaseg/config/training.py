@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range
+from carlaseg.config.values import Size, check_range, or_auto
 from carlaseg.errors import ConfigError
+
+AUTO_SIZE = Size(0, 0)
+AUTO_BATCH = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,10 @@ class TrainConfig:
     """Share of the frames to hold out, by whole drives, when --validation is not given."""
     model: str = "fc_densenet"
     """Network: fc_densenet (free form), fc_densenet56, fc_densenet103, unet, ... (`carlaseg models` lists them all)."""
-    size: Size = Size(160, 160)
-    """Height x width the network trains at."""
-    batch_size: int = 4
-    """Images a step."""
+    size: Size = or_auto(Size(160, 160), AUTO_SIZE)
+    """Height x width the network trains at; auto for the largest share of the pictures' own that fits this machine."""
+    batch_size: int = or_auto(4, AUTO_BATCH)
+    """Images a step; auto for the largest of 1 to 16 that fits."""
     epochs: int | None = None
     """Epochs in all, those before a --resume included; 30 for a new run when not given."""
     groups: int = 5
@@ -117,7 +120,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no training can have."""
-        check_range("--batch-size", self.batch_size, 1)
+        if self.batch_size != AUTO_BATCH:
+            check_range("--batch-size", self.batch_size, 1)
         if self.epochs is not None:
             check_range("--epochs", self.epochs, 1)
         check_range("--groups", self.groups, 1, 8)
@@ -149,8 +153,15 @@ class TrainConfig:
         self._check_crops()
         self._check_processes()
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the size or the batch is still to be chosen."""
+        return self.size == AUTO_SIZE or self.batch_size == AUTO_BATCH
+
     def _check_processes(self) -> None:
         check_range("--processes", self.processes, 1, 1024)
+        if self.processes > 1 and self.is_auto:
+            raise ConfigError("--processes: expected with a --size and a --batch-size in numbers, received auto.")
         if self.batch_size % self.processes:
             raise ConfigError(
                 f"--processes {self.processes}: expected a --batch-size that it divides, received {self.batch_size}."
@@ -164,6 +175,8 @@ class TrainConfig:
         if self.crop is None:
             if self.full_size_epochs:
                 raise ConfigError("--full-size-epochs: expected together with --crop, received without it.")
+        elif self.size == AUTO_SIZE:
+            pass  # it is chosen no smaller than the crop
         elif self.crop.height > self.size.height or self.crop.width > self.size.width:
             raise ConfigError(f"--crop: expected at most --size, which is {self.size}, received {self.crop}.")
 

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from carlaseg.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT")
+AUTO = "auto"
+"""The word for: whatever this machine bears."""
 
 
 class Size(NamedTuple):
@@ -40,6 +42,21 @@ class Size(NamedTuple):
         return f"{self.height}x{self.width}"
 
 
+def or_auto(default: Any, auto: Any) -> Any:
+    """A dataclass field with a default, whose value may also be given as the word `auto`.
+
+    Args:
+        default: value when nothing is given.
+        auto: value that stands for the word inside.
+    """
+    return dataclasses.field(default=default, metadata={AUTO: auto})
+
+
+def automatic(config_class: type[Any]) -> dict[str, Any]:
+    """The fields that may be `auto`, with the value that stands for it."""
+    return {f.name: f.metadata[AUTO] for f in dataclasses.fields(config_class) if AUTO in f.metadata}
+
+
 def check_range(where: str, value: float, low: float, high: float | None = None) -> None:
     """Refuse a number outside [low, high].
 
@@ -59,7 +76,9 @@ def nearest(name: str, known: typing.Iterable[str]) -> str | None:
 
 def to_json(config: Any) -> dict[str, Any]:
     """A configuration as plain JSON values; `from_mapping` reads it back."""
-    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    left = automatic(type(config))
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    return {name: AUTO if name in left and value == left[name] else _plain(value) for name, value in values.items()}
 
 
 def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
@@ -75,6 +94,7 @@ def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: 
     """
     hints = typing.get_type_hints(config_class)
     known = {f.name for f in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    left = automatic(config_class)
     parsed: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
@@ -82,7 +102,8 @@ def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: 
             near = nearest(name, known)
             hint = f" Nearest: {near}." if near else ""
             raise ConfigError(f"{where}: expected a setting of {config_class.__name__}, received {key!r}.{hint}")
-        parsed[name] = _parse(hints[name], value, f"{where}, {key}")
+        is_auto = value == AUTO and name in left
+        parsed[name] = left[name] if is_auto else _parse(hints[name], value, f"{where}, {key}")
     return config_class(**parsed)
 
 

@@ -100,7 +100,7 @@ def augmentation_sheet(
 
     Args:
         frames: pairs of an image (uint8, (H, W, 3)) and its mask (uint8, (H, W)); all of one size.
-        palette: uint8, (256, 3): the colour of each id, laid half over the image.
+        palette: uint8, (256, 3): the colour of each id, laid half over the image; void (255) is left as it is.
         preset: see Augmenter.
         seed: seed of the augmenter.
         draws: augmented copies a row.
@@ -121,7 +121,8 @@ def _overlaid(
 ) -> Iterator[NDArray[np.uint8]]:
     for image, mask in frames:
         mixed = (image.astype(np.uint16) + palette[mask]) // 2
-        yield mixed.astype(np.uint8)
+        # Void stays as it is: what a preset turned, or pushed out of the picture, is then seen for what it is.
+        yield np.where((mask == IGNORE_ID)[..., None], image, mixed).astype(np.uint8)
 
 
 def _sequence(preset: str) -> Any:

@@ -126,7 +126,7 @@ def select(settings: DataSettings) -> Selection:
         raise DatasetError(f"{', '.join(map(str, settings.dataset))}: expected frames to {empty} on, received none.")
     _refuse_overlap(learned, checked)
 
-    target, tables, lossy = _translations(opened, settings.classes)
+    target, tables, lossy = translations(opened, settings.classes)
     return Selection(
         learned,
         checked,
@@ -145,7 +145,7 @@ def _joined(parts: Sequence[Sequence[Sample]]) -> Sequence[Sample]:
     return parts[0] if len(parts) == 1 else SampleTable(chain.from_iterable(parts))
 
 
-def _translations(
+def translations(
     opened: Sequence[Dataset], classes: str | None
 ) -> tuple[LabelScheme, dict[str, NDArray[np.uint8]], tuple[str, ...]]:
     """The network's classes, the table of each scheme to them, and what the tables lose.

@@ -51,6 +51,7 @@ def score_best(run: RunFolder, ready: Prepared, state: State, stop: StopRequest)
         )
     scores = Scores.from_confusion(scored.confusion, names)
     run.write_text("confusion.csv", confusion_csv(scored.confusion, names))
+    pictures.confusion(run, scored.confusion, names)
     run.write_text("per_class.csv", scores.csv())
     run.write_json("validation_metrics.json", {"epoch": state.best_epoch, **scores.to_json()})
     return scores

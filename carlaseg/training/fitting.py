@@ -1,8 +1,8 @@
-"""`carlaseg fit`: which size and batch of a network fit this machine, and how long an epoch takes.
+"""What of sizes and batches fits this machine: a model of memory, set and checked by short trials.
 
 Peak memory is taken to be a + b x (sum of all layers' outputs). Without a trial a and b are those of `memory`; two
-trials, at the two ends of what is asked for and fits, set them for this machine, backend and precision, and every
-further trial says how far the model is off.
+trials, at the two ends of what is asked for and fits, set them for this machine, backend, network and precision. Every
+further trial says how far the model is off, and one that is off by more than `TOLERANCE` moves it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carlaseg.config import FitConfig, Size, TrainConfig
-from carlaseg.console import duration, result, say
+import numpy as np
+
+from carlaseg.config import Size, TrainConfig, to_json
+from carlaseg.console import say
 from carlaseg.errors import ConfigError
 from carlaseg.training import memory
-from carlaseg.training.device import available_memory_bytes, find_device, prepare_backend
 
-FRAMES_WHEN_UNKNOWN = 1000
 SAFE_SHARE = 0.9
 """Share of the free memory that may be planned for; the rest is for batches made ahead and other programs."""
+TOLERANCE = 0.15
+"""How far the model may be from a trial before that trial is taken into it."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Row:
         expected_bytes: what the model says.
         fits: whether that is within the free memory; None where that is unknown.
         measured_bytes: what a trial took; None without one.
+        off: how far the model was from the trial before it knew of it, as a share of the trial; None without one, and
+            for the two trials that set the model.
         image_s: seconds an image of a step, measured or scaled by pixels from a trial; None without any.
         epoch_s: seconds of the steps of an epoch.
         note: why a trial gave nothing.
@@ -49,87 +53,122 @@ class Row:
     expected_bytes: int = 0
     fits: bool | None = None
     measured_bytes: int | None = None
+    off: float | None = None
     image_s: float | None = None
     epoch_s: float | None = None
     note: str = ""
 
     @property
-    def off(self) -> float | None:
-        """How far the model is from the trial, as a share of the trial."""
-        return None if self.measured_bytes is None else self.expected_bytes / self.measured_bytes - 1
+    def pixels(self) -> int:
+        """Pixels of a picture."""
+        return self.size[0] * self.size[1]
 
 
-def fit(config: FitConfig) -> list[Row]:
-    """The table: every size with every batch.
+@dataclass(frozen=True)
+class Trials:
+    """How much may be tried.
+
+    Attributes:
+        count: trials a network; 0 asks the model alone.
+        minutes: longest time of one.
+    """
+
+    count: int
+    minutes: float
+
+
+def shared_memory_politely() -> None:
+    """Let the trials have the GPU's memory, which this process would otherwise take whole as soon as it looks at it.
+
+    Call it before the backend is loaded.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def fitting_rows(
+    config: TrainConfig,
+    num_classes: int,
+    sizes: Sequence[Size],
+    batch_sizes: Sequence[int],
+    frames: int,
+    trials: Trials,
+    free: int | None,
+) -> list[Row]:
+    """Every size with every batch, for one network.
+
+    Args:
+        config: the network, its precision, its optimiser; size and batch size are not looked at.
+        num_classes: classes of the network.
+        sizes: pictures to look at.
+        batch_sizes: images a step to look at.
+        frames: frames of an epoch.
+        trials: how much may be tried.
+        free: bytes of memory there are; None where nobody knows.
 
     Raises:
-        ConfigError: an unknown network.
-        DatasetError: a dataset that cannot be opened.
+        ConfigError: a network that cannot be built or trained.
     """
-    prepare_backend()
+    import keras
+
     from carlaseg.training.network import build_network
 
-    device = find_device()
-    free = available_memory_bytes(device)
-    say("device", f"{device.name}   {device.backend}" + ("" if free is None else f"   {memory.gib(free)} free"))
-    model, _ = build_network(TrainConfig(model=config.model, precision=config.precision), config.num_classes)
+    with keras.device("cpu"):
+        model, _ = build_network(config, num_classes)
     # A larger picture or batch of the same network: outputs grow with both, exactly.
     rows = [
         Row((size.height, size.width), batch, memory.activation_bytes(model, size, batch))
-        for size in config.sizes
-        for batch in sorted(config.batch_sizes)
+        for size in sizes
+        for batch in sorted(batch_sizes)
     ]
     known = (float(memory.fixed_bytes(model)), memory.KEPT_SHARE)
     _expect(rows, *known, free)
     measured: list[Row] = []
-    for row in _to_try(rows, config.trials):
-        _try(row, config)
-        if row.measured_bytes is not None:
-            measured.append(row)
-            if len(measured) <= 2:
-                known = _calibrated(measured, known)
-                _expect(rows, *known, free)
-    frames = _frames(config)
-    timed = [row for row in measured if row.image_s is not None]
-    for row in rows:
-        if row.image_s is None and timed:
-            pixels = row.size[0] * row.size[1]
-            near = min(timed, key=lambda other: abs(other.size[0] * other.size[1] - pixels))
-            row.image_s = (near.image_s or 0.0) * pixels / (near.size[0] * near.size[1])
-        row.epoch_s = None if row.image_s is None else row.image_s * frames
+    for row in _to_try(rows, trials.count):
+        _try(row, config, num_classes, trials)
+        if row.measured_bytes is None:
+            continue
+        off = row.expected_bytes / row.measured_bytes - 1
+        if len(measured) >= 2:
+            row.off = off
+        measured.append(row)
+        if len(measured) <= 2 or abs(off) > TOLERANCE:
+            known = _calibrated(measured, known)
+            _expect(rows, *known, free)
+    _expect_times(rows, measured, frames)
     return rows
 
 
-def fit_command(config: FitConfig) -> int:
-    """`carlaseg fit`."""
-    rows = fit(config)
-    if config.json:
-        values = [{**dataclasses.asdict(row), "off": row.off} for row in rows]
-        result(json.dumps({"format": 1, "model": config.model, "precision": config.precision, "rows": values}))
-        return 0
-    result(
-        f"{'size':>9} {'batch':>5} {'memory':>10} {'fits':>5} {'measured':>10} {'off':>6} {'images/s':>8} {'epoch':>9}"
-    )
-    for row in rows:
-        result(_text(row))
-    best = best_that_fits(rows)
-    if best is not None:
-        say("use", f"--model {config.model} --size {Size(*best.size)} --batch-size {best.batch_size}")
-    else:
-        say("use", f"nothing of this fits; {memory.gib(min(row.expected_bytes for row in rows))} are the least")
-    return 0
+def best_that_fits(rows: Sequence[Row], least_batch: int = 1, longest_epoch_s: float | None = None) -> Row | None:
+    """The largest picture that fits, with its largest batch; None when nothing does.
 
-
-def best_that_fits(rows: Sequence[Row]) -> Row | None:
-    """The largest picture that fits, with its largest batch; None when nothing does."""
+    Args:
+        rows: what there is.
+        least_batch: a smaller picture is taken before a smaller batch than this.
+        longest_epoch_s: slower rows are taken only where none is fast enough, the fastest then.
+    """
     fitting = [row for row in rows if row.fits is not False and not row.note]
-    return max(fitting, key=lambda row: (row.size[0] * row.size[1], row.batch_size), default=None)
+    if longest_epoch_s is not None and fitting:
+        quick = [row for row in fitting if row.epoch_s is None or row.epoch_s <= longest_epoch_s]
+        fitting = quick or [row for row in fitting if row.pixels == min(other.pixels for other in fitting)]
+    return max(fitting, key=lambda row: (min(row.batch_size, least_batch), row.pixels, row.batch_size), default=None)
 
 
 def _expect(rows: Sequence[Row], fixed: float, share: float, free: int | None) -> None:
     for row in rows:
         row.expected_bytes = int(fixed + share * row.activation_bytes)
-        row.fits = None if free is None else row.expected_bytes <= SAFE_SHARE * free
+        if not row.note:
+            row.fits = None if free is None else row.expected_bytes <= SAFE_SHARE * free
+
+
+def _expect_times(rows: Sequence[Row], timed: Sequence[Row], frames: int) -> None:
+    """Fill in times: of rows without a trial scaled by pixels from the trial of the nearest size."""
+    known = [(row.pixels, row.image_s) for row in timed if row.image_s is not None]
+    for row in rows:
+        if row.image_s is None and known:
+            pixels, image_s = min(known, key=lambda entry: abs(entry[0] - row.pixels))
+            row.image_s = image_s * row.pixels / pixels
+        row.epoch_s = None if row.image_s is None else row.image_s * frames
 
 
 def _to_try(rows: Sequence[Row], count: int) -> list[Row]:
@@ -144,34 +183,32 @@ def _to_try(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def _calibrated(measured: Sequence[Row], known: tuple[float, float]) -> tuple[float, float]:
-    """The two numbers of the model from one trial (the fixed part alone) or two."""
-    first = measured[0]
-    if len(measured) == 1 or first.activation_bytes == measured[1].activation_bytes:
-        return float(first.measured_bytes or 0) - known[1] * first.activation_bytes, known[1]
-    second = measured[1]
-    share = ((second.measured_bytes or 0) - (first.measured_bytes or 0)) / (
-        second.activation_bytes - first.activation_bytes
-    )
-    return (first.measured_bytes or 0) - share * first.activation_bytes, share
+    """The two numbers of the model: from one trial the fixed part alone, from more the line with the least error.
+
+    The error of a trial is its share, so that a large trial does not push a small one off its place.
+    """
+    outputs = np.array([row.activation_bytes for row in measured], np.float64)
+    taken = np.array([row.measured_bytes for row in measured], np.float64)
+    if len(set(outputs.tolist())) == 1:
+        return float(taken[0] - known[1] * outputs[0]), known[1]
+    line = np.stack([np.ones_like(outputs), outputs], axis=1) / taken[:, None]
+    fixed, share = np.linalg.lstsq(line, np.ones_like(taken), rcond=None)[0]
+    return float(fixed), float(share)
 
 
-def _try(row: Row, config: FitConfig) -> None:
+def _try(row: Row, config: TrainConfig, num_classes: int, trials: Trials) -> None:
     """Measure a row in a process of its own."""
-    settings: dict[str, Any] = {
-        "model": config.model,
-        "size": str(Size(*row.size)),
-        "batch_size": row.batch_size,
-        "precision": config.precision,
-        "num_classes": config.num_classes,
-    }
-    say("trial", f"{Size(*row.size)}, batch {row.batch_size}")
+    settings: dict[str, Any] = to_json(
+        dataclasses.replace(config, size=Size(*row.size), batch_size=row.batch_size, crop=None, full_size_epochs=0)
+    )
+    say("trial", f"{config.model} {Size(*row.size)}, batch {row.batch_size}")
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "carlaseg.training.trial", json.dumps(settings)],
-            capture_output=True, text=True, timeout=config.trial_minutes * 60, env=os.environ,
+            [sys.executable, "-m", "carlaseg.training.trial", json.dumps({**settings, "num_classes": num_classes})],
+            capture_output=True, text=True, timeout=trials.minutes * 60, env=os.environ,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        row.note = f"longer than {config.trial_minutes:g} min"
+        row.note = f"longer than {trials.minutes:g} min"
         return
     if done.returncode < 0:
         row.note, row.fits = "killed, as systems do when memory runs out", False
@@ -188,21 +225,3 @@ def _try(row: Row, config: FitConfig) -> None:
         return
     row.measured_bytes = int(answer["peak_bytes"])
     row.image_s = float(answer["step_s"]) / row.batch_size
-
-
-def _frames(config: FitConfig) -> int:
-    from carlaseg.dataset import open_dataset
-
-    return sum(len(open_dataset(folder).samples) for folder in config.dataset) or FRAMES_WHEN_UNKNOWN
-
-
-def _text(row: Row) -> str:
-    measured = "" if row.measured_bytes is None else memory.gib(row.measured_bytes)
-    off = "" if row.off is None else f"{row.off:+.0%}"
-    rate = "" if row.image_s is None else f"{1 / row.image_s:.2f}"
-    epoch = "" if row.epoch_s is None else duration(row.epoch_s)
-    fits = {True: "yes", False: "no", None: "?"}[row.fits]
-    return (
-        f"{Size(*row.size)!s:>9} {row.batch_size:>5} {memory.gib(row.expected_bytes):>10} {fits:>5} {measured:>10} "
-        f"{off:>6} {rate:>8} {epoch:>9}  {row.note}"
-    ).rstrip()

@@ -121,6 +121,35 @@ def curves(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> Path:
     return _save(figure, run.path / "curves.png")
 
 
+@never_fatal
+def confusion(run: RunFolder, matrix: NDArray[np.int64], names: Sequence[str]) -> Path:
+    """confusion.png: rows are what is true, columns what was predicted, shades are shares of a row.
+
+    Args:
+        run: folder to write into.
+        matrix: int64, (C, C), rows truth; classes that neither shows are left out.
+        names: C class names.
+    """
+    shown = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    counts = matrix[np.ix_(shown, shown)]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.6 + 0.4 * len(shown)
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
+    ticks = [names[int(i)] for i in shown]
+    axes.set_xticks(range(len(shown)), ticks, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(shown)), ticks, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("truth")
+    axes.set_title("% of the true class's pixels, best weights", fontsize=9, loc="left")
+    for row, column in np.argwhere(shares >= 0.005):
+        share = shares[row, column]
+        ink = "w" if share > 0.55 else "k"
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    return _save(figure, run.path / "confusion.png")
+
+
 def overlay(image: Picture, mask: Picture, palette: Picture) -> Picture:
     """The mask's colours, half through, over the image; void stays as it is.
 

@@ -25,6 +25,8 @@ from carlaseg.training.device import (
     make_deterministic,
     prepare_backend,
 )
+from carlaseg.training.fit import chosen
+from carlaseg.training.fitting import shared_memory_politely
 from carlaseg.training.selection import RARE_SHARE, ClassCounts, count_classes
 
 if TYPE_CHECKING:  # it imports keras, which must not load before prepare_backend
@@ -109,6 +111,8 @@ def prepare(config: TrainConfig) -> Prepared:
 
     tell("train", f"carlaseg {__version__}   {config.model}   seed {config.seed}")
     selection = select(config)
+    if config.is_auto:
+        shared_memory_politely()
     prepare_backend()
     device = find_device()
     tell("device", f"{device.name}   {device.backend}")
@@ -119,6 +123,9 @@ def prepare(config: TrainConfig) -> Prepared:
             f"--require-gpu: expected a GPU, received {device.name}.",
             (("install", device.warning.rpartition(": ")[2]),) if device.warning else (),
         )
+    if config.is_auto:
+        config, why = chosen(config, selection, device)
+        tell("auto", why)
     make_deterministic(config.seed, device)
 
     counts = count_classes(selection)

@@ -59,8 +59,8 @@ def continued(config: TrainConfig) -> tuple[TrainConfig, RunFolder]:
     }
     for item in dataclasses.fields(TrainConfig):
         wanted, was = getattr(config, item.name), getattr(before, item.name)
-        if wanted == item.default or wanted == was:
-            continue
+        if wanted in (item.default, was, configs.automatic(TrainConfig).get(item.name, was)):
+            continue  # what was chosen for the run is what fits it
         if item.name not in MAY_CHANGE:
             differences.append((item.name.replace("_", "-"), _shown(was), _shown(wanted)))
         changes[item.name] = wanted

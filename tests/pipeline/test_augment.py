@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from tiny_run import frame
+from tiny_run import frame, write_dataset
 
+from carlaseg.cli import main
 from carlaseg.errors import ConfigError
 from carlaseg.pipeline import PRESETS, Augmenter, augmentation_sheet
 
@@ -93,3 +97,22 @@ def test_the_sheet_shows_the_frame_and_its_draws() -> None:
     assert sheet.shape == (2 * 24, 4 * 32, 3)
     assert np.array_equal(sheet[:24, :32], frame(0)[0] // 2)
     assert not np.array_equal(sheet[:24, 32:64], sheet[:24, 64:96])
+
+
+def test_the_command_draws_a_preset_or_times_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_dataset(tmp_path / "drive", frames=5)
+    sheet = tmp_path / "made" / "sheet.png"
+    words = ["augment", str(folder), "--size", "24x32", "--augment", "flip", "--frames", "3", "--draws", "2"]
+    assert main([*words, "--show", "--output", str(sheet)]) == 0
+    assert cv2.imread(str(sheet)).shape == (3 * 24, 3 * 32, 3)
+    assert "as 2 epochs of flip see it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_preset_is_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_dataset(tmp_path / "drive", frames=2)
+    assert main(["augment", str(folder), "--size", "24x32", "--json"]) == 0
+    costs = {cost["preset"]: cost for cost in json.loads(capsys.readouterr().out)["presets"]}
+    assert set(costs) == {"none", "flip", "scale", "road", "strong"}
+    assert costs["none"]["frame_s"] < costs["strong"]["frame_s"]
+    assert costs["flip"]["void"] == 0 < costs["scale"]["void"]

@@ -32,15 +32,16 @@ def test_a_run_folder_explains_itself(finished: Finished) -> None:
     names = {str(path.relative_to(result.run)) for path in result.run.rglob("*") if path.is_file()}
     assert names == {
         "README.md", "best.weights.h5", "check_classes.png", "check_train_batch.jpg", "config.json", "confusion.csv",
-        "curves.png", "environment.json", "last.weights.h5", "log.txt", "metrics.csv", "metrics.jsonl", "model.json",
-        "per_class.csv", "predictions/epoch_001.jpg", "predictions/epoch_002.jpg", "predictions/epoch_003.jpg",
-        "validation_metrics.json",
+        "confusion.png", "curves.png", "environment.json", "last.weights.h5", "log.txt", "metrics.csv",
+        "metrics.jsonl", "model.json", "per_class.csv", "predictions/epoch_001.jpg", "predictions/epoch_002.jpg",
+        "predictions/epoch_003.jpg", "validation_metrics.json",
     }  # fmt: skip
     card = (result.run / "README.md").read_text()
     assert f"mean IoU **{result.scores.mean_iou:.3f}**" in card
     assert f"best epoch | {result.best_epoch}," in card
     log = (result.run / "log.txt").read_text()
     assert "8 frames of 1 drive" in log
+    assert "dataset: carla-0.9.14, for " in log
     assert "done    3 of 3 epochs" in log
     assert configs.load(TrainConfig, result.run / "config.json") == settings(folder, run="whole")
 
@@ -63,7 +64,7 @@ def test_the_pictures_show_the_frames_in_their_classes_colours(finished: Finishe
     assert sheet.shape == (240, 2 * 3 * 320 + 4, 3)
     sky = sheet[20, 320 + 10]
     assert np.abs(sky.astype(int) - [180, 130, 70]).max() < 12
-    for name in ("check_classes.png", "check_train_batch.jpg", "curves.png"):
+    for name in ("check_classes.png", "check_train_batch.jpg", "confusion.png", "curves.png"):
         assert cv2.imread(str(result.run / name)).std() > 10
 
 
