@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 District = Literal["core", "street", "suburb"]
 RoofKind = Literal["flat", "gable", "hip"]
 
-BUILDING_TAG = 3
+BUILDING_TAG, GROUND_TAG = 3, 25
 _BAY_M = 3.0
 _TILE_M = 12.0
 _PLINTH_M = 0.45
@@ -42,6 +42,7 @@ _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
 _ROOFS = ((190, 110, 90), (150, 96, 80), (130, 130, 136), (112, 104, 100), (170, 130, 100))
 _DOORS = ((96, 60, 40), (50, 70, 60), (60, 62, 80), (120, 40, 36), (70, 70, 70))
 _FLAT_ROOF_COLOR = (170, 168, 164)
+_FORECOURT_COLOR = (186, 170, 156)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def build_buildings(
         (float(np.linalg.norm(f.points[:, :2] - middle, axis=1).max()) for f in pavement.frontages), default=1.0
     )
     for frontage in pavement.frontages:
+        if frontage.is_highway and rng.random() < 0.5:
+            continue
         district = _district(frontage, middle, reach, rng)
         u = float(rng.uniform(0.3, 2.0))
         while u < frontage.length - 6.0:
@@ -88,6 +91,8 @@ def _district(frontage: Frontage, middle: Array, reach: float, rng: np.random.Ge
     score = 1.0 - distance - (0.25 if faces_away else 0.0) + float(rng.normal(0.0, 0.18))
     if not frontage.has_sidewalk:
         score -= 0.4
+    if frontage.kind == "rural":
+        return "street" if score > 0.65 else "suburb"
     if score > 0.5:
         return "core"
     return "street" if score > 0.1 else "suburb"
@@ -111,10 +116,10 @@ def _build_next(
     else:
         bays, deep, setback = int(rng.integers(3, 5)), rng.uniform(8, 11), rng.uniform(4.5, 8.0)
     if not frontage.has_sidewalk:
-        setback = setback + rng.uniform(5.0, 16.0)
+        setback = setback + (rng.uniform(16.0, 36.0) if frontage.is_highway else rng.uniform(5.0, 16.0))
     style = _style(district, rng)
     gap = float(rng.choice([0.3, 0.3, 4.0]) if district != "suburb" else rng.uniform(5.0, 11.0))
-    vacant = rng.random() < (0.06 if frontage.has_sidewalk else 0.4)
+    vacant = rng.random() < (0.06 if frontage.has_sidewalk else 0.75 if frontage.is_highway else 0.4)
     width = bays * _BAY_M
     if vacant:
         return width
@@ -138,8 +143,22 @@ def _build_next(
             floor = float(ground.lot_height(corners[:2]).max()) + 0.05
             foot = float(ground.lot_height(corners).min()) - 0.5
             _building(builder, corners, foot, floor, style, boxes, rng)
+            if style.shop and setback > 0.8:
+                _forecourt(builder, lots, corners, float(setback), foot, floor)
             return across + gap
     return 3.0
+
+
+def _forecourt(builder: MeshBuilder, lots: Lots, corners: Array, setback: float, foot: float, floor: float) -> None:
+    """Pave the ground between a shop and the sidewalk."""
+    front, end = corners[0], corners[1]
+    out = (corners[3] - corners[0]) / np.linalg.norm(corners[3] - corners[0])
+    edge = out * (setback - 0.06)
+    ring = np.array([front - edge, end - edge, end - out * 0.02, front - out * 0.02])
+    if not lots.take(ring, 0.01):
+        return
+    builder.walls("kerb", GROUND_TAG, ring, foot, floor, _FORECOURT_COLOR)
+    builder.quads("paving", GROUND_TAG, [[(*corner, floor) for corner in ring]], colors=_FORECOURT_COLOR)
 
 
 def _style(district: District, rng: np.random.Generator) -> _Style:

@@ -8,6 +8,7 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
+from carlaseg.simulator.height_field import HeightField
 from carlaseg.simulator.mesh import MeshBuilder, ground_uvs
 from carlaseg.simulator.pavement import Pavement
 from carlaseg.simulator.polygon_mesh import tessellate
@@ -28,6 +29,7 @@ _CURB_M = 0.12
 _VERGE_M = -0.03
 _TUNNEL_M = 2.5
 _RISE_BEYOND = 0.06
+_FEWEST_DECK_POINTS = 8
 
 
 class Ground:
@@ -64,7 +66,8 @@ class Ground:
         nearest = shapely.STRtree(shapely.points(samples[:, :2])).nearest(shapely.points(places))
         distance = np.linalg.norm(samples[nearest, :2] - places, axis=1).reshape(rows, columns)
         height = samples[nearest, 2].reshape(rows, columns)
-        self._is_paved = distance < 1.5 * HEIGHT_CELL_M
+        # Where the coarse terrain must not hide what lies on the ground.
+        self._is_kept = distance < 1.5 * HEIGHT_CELL_M
         if np.ptp(samples[:, 2]) > 1e-6:
             height = _smoothed_away_from(height, distance)
         hills = self._hill(gx, gy) * np.clip((distance - 30.0) / 80.0, 0.0, 1.0) ** 1.5
@@ -105,6 +108,43 @@ class Ground:
         p = np.asarray(places, np.float64)
         return self.height(p) + self._interpolated(self._lift, p)
 
+    def dig(self, middle: Array, radius: float, shore: float) -> float:
+        """Sink a basin into the ground and return the height of the water in it.
+
+        Args:
+            middle: place (2,).
+            radius: of the water, metres; the banks reach to `shore` times as far.
+            shore: at least 1.2.
+        """
+        gx, gy = self._corners()
+        out = np.hypot(gx - middle[0], gy - middle[1]) / radius
+        level = float(self.grid[out < shore].min(initial=float(self.height(middle)))) - 0.4
+        bottom = level - 1.6 * np.clip(1.15 - out, 0.0, 1.0) + 1.6 * np.clip(out - 1.15, 0.0, None)
+        hold = np.clip((shore - out) / (shore - 1.1), 0.0, 1.0)
+        self._is_kept |= out < 1.1
+        self.grid = self.grid * (1 - hold) + np.minimum(bottom, self.grid) * hold
+        return level
+
+    def level_along(self, line: Array, half_width: float) -> None:
+        """Bring the ground beside a course (n, 3) to its height, and ease it into what is around."""
+        gx, gy = self._corners()
+        points = shapely.points(np.column_stack([gx.ravel(), gy.ravel()]))
+        course = shapely.LineString(line)
+        away = shapely.distance(points, shapely.LineString(line[:, :2])).reshape(gx.shape)
+        near = away < half_width + 3 * HEIGHT_CELL_M
+        at = shapely.line_interpolate_point(course, shapely.line_locate_point(course, points[near.ravel()]))
+        self._is_kept |= near
+        hold = np.clip((half_width + 3 * HEIGHT_CELL_M - away[near]) / (2 * HEIGHT_CELL_M), 0.0, 1.0)
+        self.grid[near] = self.grid[near] * (1 - hold) + shapely.get_z(at) * hold
+
+    def _corners(self) -> tuple[Array, Array]:
+        """X and y of the grid's corners, each of its shape."""
+        rows, columns = self.grid.shape
+        gx, gy = np.meshgrid(
+            self.bounds[0] + np.arange(columns) * HEIGHT_CELL_M, self.bounds[1] + np.arange(rows) * HEIGHT_CELL_M
+        )
+        return gx, gy
+
     def mesh(self, builder: MeshBuilder, rng: np.random.Generator) -> None:
         """Add the terrain: fine cells that leave the pavement out, coarse cells and hills around them."""
         x0, y0, x1, y1 = self.bounds
@@ -120,6 +160,25 @@ class Ground:
         places, index = _welded(tessellate(far, _FAR_CELL_M))
         # A little lower at the seam, where the fine cells' edges have more corners.
         self._add(builder, places, index, self.height(places) + _VERGE_M, phase)
+
+    def decks(self) -> NDArray[np.float32]:
+        """Height of what runs above the ground, at every corner of the grid; NaN where nothing does, empty for none."""
+        points = []
+        for lane in self._pavement.strips:
+            for line in (lane.left, lane.right, (lane.left + lane.right) / 2):
+                fine = np.concatenate([line, (line[1:] + line[:-1]) / 2])
+                points.append(fine[fine[:, 2] - self.height(fine[:, :2]) > BRIDGE_M])
+        raised = np.concatenate(points)
+        if len(raised) < _FEWEST_DECK_POINTS:
+            return np.zeros((0, 0), np.float32)
+        gx, gy = self._corners()
+        places = np.column_stack([gx.ravel(), gy.ravel()])
+        tree = shapely.STRtree(shapely.points(raised[:, :2]))
+        near, _ = tree.query(shapely.points(places), predicate="dwithin", distance=1.5 * HEIGHT_CELL_M)
+        result = np.full(len(places), np.nan, np.float32)
+        near = np.unique(near)
+        result[near] = HeightField(raised)(places[near])
+        return result.reshape(gx.shape)
 
     def _under_bridges(self) -> BaseGeometry:
         """What lies under raised lanes and under no other."""
@@ -150,7 +209,7 @@ class Ground:
         step = round(_COARSE_CELL_M / HEIGHT_CELL_M)
         drawn = self.grid + self._lift
         reach = np.ones((2 * step + 1, 2 * step + 1), np.uint8)
-        lowest = cv2.erode(np.where(self._is_paved, self.grid, np.inf).astype(np.float32), reach)
+        lowest = cv2.erode(np.where(self._is_kept, self.grid, np.inf).astype(np.float32), reach)
         z = np.minimum(drawn, np.where(np.isfinite(lowest), lowest - _UNDER_ROAD_M, np.inf))[::step, ::step].ravel()
         columns = len(xs)
         corner = (np.arange(len(ys) - 1)[:, None] * columns + np.arange(columns - 1)).ravel()

@@ -22,6 +22,7 @@ Model = tuple[MeshPart, ...]
 TILE_M = {"facade_brick": 12.0, "facade_plaster": 12.0, "facade_glass": 12.0, "facade_panel": 12.0}
 TILE_M |= {"leaves": 2.0, "hedge": 2.0, "bark": 2.0}
 _DEFAULT_TILE_M = 4.0
+_LAID_BY_PLACE = frozenset(("asphalt", "asphalt_junction", "grass", "kerb", "paving", "soil", "water"))
 
 WHITE = (255, 255, 255)
 
@@ -114,7 +115,10 @@ class MeshBuilder:
             flat = np.cross(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1])
             flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
             normals = np.repeat(flat[:, None], 4, axis=1)
-        uv = ground_uvs(q, material) if uvs is None else np.broadcast_to(np.asarray(uvs, np.float64), (count, 4, 2))
+        if uvs is None:
+            uv = ground_uvs(q, material)
+        else:
+            uv = np.asarray(uvs, np.float64) + _repeats_at(q.mean(axis=1, keepdims=True), material)
         c = np.asarray(colors)
         if c.ndim == 2:
             c = np.repeat(c[:, None], 4, axis=1)
@@ -316,7 +320,7 @@ class MeshBuilder:
                 placed.reshape(-1, 3),
                 triangles.reshape(-1, 3),
                 normals.reshape(-1, 3),
-                np.tile(part.uvs, (count, 1)),
+                (part.uvs + _repeats_at(at[:, None], part.material)).reshape(-1, 2),
                 colors.reshape(-1, 3),
                 np.repeat(numbers, vertices),
                 small=part.small,
@@ -354,6 +358,17 @@ def ground_uvs(corners: Array, material: str) -> Array:
     """Texture repeats by place on the plane, (n, k, 2): faces that share a corner share its coordinates too."""
     result: Array = corners[..., :2] / TILE_M.get(material, _DEFAULT_TILE_M)
     return result
+
+
+def _repeats_at(places: Array, material: str) -> Array:
+    """Whole repeats to add to texture coordinates, (n, 1, 2), where others of the material are laid by place.
+
+    The picture is the same, and the coordinates of everything in one place are near each other.
+    """
+    if material not in _LAID_BY_PLACE:
+        return np.zeros((len(places), 1, 2))
+    repeats: Array = np.floor(ground_uvs(places, material))
+    return repeats
 
 
 def strip(right: Array, left: Array) -> Array:

@@ -51,6 +51,7 @@ _SIDEWALK_TYPES = frozenset(["sidewalk", "curb", "walking"])
 _THINNEST_LANE_M = 0.02
 # Around junctions without sidewalks of their own, and how wide a gap between sidewalks there is closed, halved.
 _CORNER_M, _GAP_M, _NEAR_M = 2.2, 4.2, 6.0
+_HIGHWAY_LANES = 4
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Frontage:
         has_sidewalk: whether the outermost lane is a sidewalk.
         sidewalk_width: metres, 0 without one.
         lanes: driving lanes of the road, a measure of how large it is.
+        kind: what the map calls the road: "town", "motorway", "rural" and so on.
     """
 
     road: int
@@ -107,11 +109,17 @@ class Frontage:
     has_sidewalk: bool
     sidewalk_width: float
     lanes: int
+    kind: str
 
     @property
     def length(self) -> float:
         """Metres."""
         return float(self.distance[-1])
+
+    @property
+    def is_highway(self) -> bool:
+        """Whether it is a road for cars alone: called so by the map, or wide and without a sidewalk."""
+        return not self.has_sidewalk and (self.kind == "motorway" or self.lanes >= _HIGHWAY_LANES)
 
     def at(self, u: float) -> tuple[Array, Array]:
         """The point (3,) and the outward unit vector (2,) at `u` metres along the edge."""
@@ -189,7 +197,9 @@ class Pavement:
             for points, outward, walk, width in pieces:
                 distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
                 if distance[-1] > 3.0 and np.all(np.diff(distance) > 0):
-                    self.frontages.append(Frontage(road.id, side, points, outward, distance, walk, width, driving))
+                    self.frontages.append(
+                        Frontage(road.id, side, points, outward, distance, walk, width, driving, road.kind)
+                    )
 
     @cached_property
     def roads(self) -> BaseGeometry:

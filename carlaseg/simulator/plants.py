@@ -184,6 +184,10 @@ class Planting:
         self.plant(kind, x, y, scale, rng)
         return True
 
+    def has_room(self, x: float, y: float, radius: float) -> bool:
+        """Whether nothing was placed within `radius` of a place."""
+        return self._lots.is_open(shapely.Point(x, y), radius)
+
     def stamp(self, builder: MeshBuilder, ground: Ground, boxes: list[LevelBox]) -> None:
         """Add all of them, and a box for each tree that is not part of a distant wood."""
         for kind in sorted(self._plants):
@@ -229,7 +233,7 @@ def plant_open_ground(planting: Planting, pavement: Pavement, ground: Ground, rn
     for k in np.flatnonzero(distance > 2.6):
         x, y = float(spots[k, 0]), float(spots[k, 1])
         if distance[k] > _OUT_THERE_M:
-            if draw[k] < 0.12 + 0.3 * max(0.0, wood[k]):
+            if draw[k] < 0.12 + 0.3 * max(0.0, wood[k]) and planting.has_room(x, y, 3.0):
                 planting.plant("distant", x, y, float(rng.uniform(0.7, 1.35)), rng)
         elif draw[k] < 0.32 + 0.2 * max(0.0, wood[k]):
             kind = "conifer" if rng.random() < 0.2 else "broadleaf"
@@ -237,4 +241,5 @@ def plant_open_ground(planting: Planting, pavement: Pavement, ground: Ground, rn
     far = rng.uniform(0, 1, (700, 2)) * [x1 - x0 + 300, y1 - y0 + 300] + [x0 - 150, y0 - 150]
     outside = (far[:, 0] < x0) | (far[:, 0] > x1) | (far[:, 1] < y0) | (far[:, 1] > y1)
     for x, y in far[outside]:
-        planting.plant("distant", float(x), float(y), float(rng.uniform(0.9, 1.7)), rng)
+        if planting.has_room(float(x), float(y), 4.0):
+            planting.plant("distant", float(x), float(y), float(rng.uniform(0.9, 1.7)), rng)

@@ -7,6 +7,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from carlaseg.simulator.height_field import HeightField
 from carlaseg.simulator.mesh import MeshBuilder, strip
 from carlaseg.simulator.pavement import LaneStrip, Pavement
 from carlaseg.simulator.polygon_mesh import polygons_of, tessellate
@@ -18,7 +19,6 @@ SIDEWALK_M = 0.15
 _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
 _CELL_M, _FAR_CELL_M = 8.0, 24.0
-_PLANE_POINTS = 8
 # Textures are near white: the hue of a surface is its vertex colour.
 _ROAD_COLOR = (194, 184, 174)
 _SHOULDER_COLOR = (182, 172, 163)
@@ -38,7 +38,7 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
         else:
             _roadway(builder, lane, outermost[lane.road, lane.section_s, lane.lane > 0] is lane)
     _far_roadways(builder, pavement)
-    heights = {j: _HeightField(strips) for j, strips in _junction_strips(pavement).items()}
+    heights = {j: HeightField.of_lanes(strips) for j, strips in _junction_strips(pavement).items()}
     for junction, region in pavement.junction_roads.items():
         _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _JUNCTION_COLOR)
         _skirt(builder, region, heights[junction], 0.0)
@@ -124,44 +124,12 @@ def _junction_strips(pavement: Pavement) -> dict[int, list[LaneStrip]]:
     return grouped
 
 
-class _HeightField:
-    """Height inside a junction, from its lanes: planes through the nearest points, so that slopes reach the edge."""
-
-    def __init__(self, strips: list[LaneStrip]) -> None:
-        lines = [line for lane in strips for line in (lane.left, lane.right, (lane.left + lane.right) / 2)]
-        self._points = np.concatenate([*lines, *((line[1:] + line[:-1]) / 2 for line in lines)])
-        self._level = bool(np.ptp(self._points[:, 2]) < 1e-6)
-
-    def __call__(self, places: Array) -> Array:
-        if self._level:
-            return np.full(len(places), self._points[0, 2])
-        z = np.empty(len(places))
-        for start in range(0, len(places), 512):
-            z[start : start + 512] = self._on_planes(places[start : start + 512])
-        return z
-
-    def _on_planes(self, places: Array) -> Array:
-        squared = ((places[:, None] - self._points[None, :, :2]) ** 2).sum(axis=-1)
-        nearest = np.argpartition(squared, _PLANE_POINTS, axis=1)[:, :_PLANE_POINTS]
-        near = self._points[nearest]
-        weight = 1.0 / (np.take_along_axis(squared, nearest, axis=1) + 1e-4)
-        weight /= weight.sum(axis=1, keepdims=True)
-        middle = (near * weight[..., None]).sum(axis=1)
-        offset = near - middle[:, None]
-        # Weighted least squares of two slopes; the ridge keeps points in one line from tilting the plane.
-        spread = np.einsum("nk,nki,nkj->nij", weight, offset[..., :2], offset[..., :2]) + 0.02 * np.eye(2)
-        rise = np.einsum("nk,nki,nk->ni", weight, offset[..., :2], offset[..., 2])
-        slope = np.linalg.solve(spread, rise[..., None])[..., 0]
-        heights: Array = middle[:, 2] + ((places - middle[:, :2]) * slope).sum(axis=1)
-        return heights
-
-
 def _region(
     builder: MeshBuilder,
     material: str,
     tag: int,
     region: BaseGeometry,
-    height: _HeightField,
+    height: HeightField,
     lift: float,
     color: tuple[int, int, int],
     *,
@@ -177,7 +145,7 @@ def _region(
     builder.flat_triangles(material, tag, corners, colors=color, small=small, stand_in=stand_in)
 
 
-def _skirt(builder: MeshBuilder, region: BaseGeometry, height: _HeightField, lift: float) -> None:
+def _skirt(builder: MeshBuilder, region: BaseGeometry, height: HeightField, lift: float) -> None:
     """Faces around a region, outward, down into the terrain: kerbs of a sidewalk, the open edge of a road."""
     material, tag = ("kerb", SIDEWALK_TAG) if lift > 0 else ("asphalt", ROAD_TAG)
     for polygon in polygons_of(region, 0.05):

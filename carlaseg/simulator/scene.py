@@ -115,6 +115,8 @@ class Town:
         bounds_town: (x_min, y_min, x_max, y_max), town frame.
         road_height_grid: float32 (rows, columns), ground height in metres on a regular grid over `bounds_town`.
         road_height_cell_m: its cell size.
+        deck_height_grid: float32, of the same grid: what runs above the ground, NaN where nothing does; empty where no
+            road is a bridge.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Town:
     bounds_town: tuple[float, float, float, float]
     road_height_grid: FloatArray
     road_height_cell_m: float
+    deck_height_grid: FloatArray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True)

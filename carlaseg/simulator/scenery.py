@@ -12,6 +12,7 @@ from carlaseg.simulator.approaches import Approach
 from carlaseg.simulator.bridges import build_bridges
 from carlaseg.simulator.buildings import build_buildings
 from carlaseg.simulator.ground import Ground
+from carlaseg.simulator.landscape import Landscape, build_landscape
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import RoadNetwork
@@ -42,6 +43,7 @@ def build_scenery(
     builder: MeshBuilder,
     pavement: Pavement,
     ground: Ground,
+    landscape: Landscape,
     approaches: list[Approach],
     network: RoadNetwork,
     stage: Callable[[int], np.random.Generator],
@@ -52,6 +54,7 @@ def build_scenery(
         builder: receives the geometry.
         pavement: what must stay free.
         ground: where feet stand.
+        landscape: what was shaped into the ground.
         approaches: ways into junctions, for lights and signs.
         network: for signals that are not at junctions.
         stage: a generator of its own for each step.
@@ -59,6 +62,7 @@ def build_scenery(
     lots = Lots(pavement)
     boxes: list[LevelBox] = []
     lights = build_traffic_control(builder, network, approaches, lots, boxes)
+    build_landscape(builder, landscape, pavement, ground, lots, boxes, stage(14))
     build_bridges(builder, pavement, ground, lots)
     build_buildings(builder, pavement, ground, lots, boxes, stage(10))
     planting = Planting(lots)

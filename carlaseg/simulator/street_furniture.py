@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry import LineString, Point
 
-from carlaseg.simulator.ground import Ground
+from carlaseg.simulator.ground import BRIDGE_M, Ground
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder, Model
 from carlaseg.simulator.pavement import Frontage, Pavement
@@ -18,7 +19,7 @@ from carlaseg.simulator.scene import LevelBox, Pose
 
 Array = NDArray[np.float64]
 
-WALL_TAG, FENCE_TAG, POLE_TAG, STATIC_TAG, GUARD_RAIL_TAG = 4, 5, 6, 20, 28
+WALL_TAG, FENCE_TAG, POLE_TAG, STATIC_TAG, DYNAMIC_TAG, GUARD_RAIL_TAG = 4, 5, 6, 20, 21, 28
 _LAMP_HEIGHT_M, _LAMP_ARM_M = 7.0, 1.7
 _PIECE_M = 4.0
 
@@ -43,9 +44,9 @@ def lamp_model() -> Model:
 
 @cache
 def prop_model(kind: str) -> Model:
-    """A bench, bin, electric box, planter, bollard or hydrant; it looks along x, towards the street."""
+    """A bench, bin, electric box, planter, bollard, hydrant or wheeled bin; it looks along x, towards the street."""
     builder = MeshBuilder()
-    tag = STATIC_TAG
+    tag = DYNAMIC_TAG if kind == "wheeled bin" else STATIC_TAG
     if kind == "bench":
         for z, x in ((0.45, -0.05), (0.45, 0.12), (0.45, 0.29)):
             builder.box("fence_wood", tag, (x, 0, z), (0.07, 0.8, 0.025), 0.0, (150, 106, 66), bottom=True, small=True)
@@ -63,6 +64,10 @@ def prop_model(kind: str) -> Model:
     elif kind == "planter":
         builder.box("kerb", tag, (0, 0, 0.25), (0.45, 0.45, 0.27), 0.0, (170, 166, 158), small=True)
         builder.box("hedge", 9, (0, 0, 0.65), (0.36, 0.36, 0.28), 0.5, (106, 136, 66), small=True)
+    elif kind == "wheeled bin":
+        builder.box("metal", tag, (0, 0, 0.55), (0.27, 0.25, 0.45), 0.0, (62, 84, 62), bottom=True, small=True)
+        builder.box("metal", tag, (0, 0, 1.03), (0.32, 0.28, 0.04), 0.0, (44, 60, 46), bottom=True, small=True)
+        builder.box("metal", tag, (-0.22, 0, 0.1), (0.1, 0.28, 0.1), 0.0, (32, 32, 34), small=True)
     elif kind == "hydrant":
         builder.tube("metal", tag, (0, 0, 0), (0, 0, 0.62), 0.13, 0.1, 8, (196, 44, 36), small=True)
         builder.box("metal", tag, (0, 0, 0.48), (0.07, 0.2, 0.06), 0.0, (190, 40, 34), bottom=True, small=True)
@@ -104,13 +109,13 @@ def furnish(
     lamps: list[tuple[Array, float]] = []
     props: dict[str, list[tuple[Array, float]]] = {}
     for frontage in pavement.frontages:
-        _lamps(frontage, lots, lamps, boxes, rng)
+        _lamps(frontage, pavement, lots, lamps, boxes)
     for frontage in pavement.frontages:
         _props(frontage, ground, lots, props, boxes, rng)
         if frontage.has_sidewalk:
-            _garden_edge(builder, frontage, ground, lots, rng)
-        elif frontage.lanes >= 4 and rng.random() < 0.6:
-            _guard_rail(builder, frontage)
+            _garden_edge(builder, frontage, pavement, ground, lots, rng)
+        elif frontage.is_highway:
+            _barrier(builder, frontage, pavement, ground, rng)
         _trees(frontage, planting, rng)
     if lamps:
         builder.stamp(lamp_model(), np.array([place for place, _ in lamps]), np.array([turn for _, turn in lamps]))
@@ -124,7 +129,7 @@ def furnish(
 
 
 def _lamps(
-    frontage: Frontage, lots: Lots, lamps: list[tuple[Array, float]], boxes: list[LevelBox], rng: np.random.Generator
+    frontage: Frontage, pavement: Pavement, lots: Lots, lamps: list[tuple[Array, float]], boxes: list[LevelBox]
 ) -> None:
     gap = 30.0
     # The two sides of a street take turns.
@@ -134,7 +139,7 @@ def _lamps(
         if not frontage.has_sidewalk:
             place = point + 1.2 * np.array([*out, 0.0])
         spot = Point(place[0], place[1])
-        if not lots.is_open(spot, 0.12):
+        if not lots.is_open(spot, 0.12) or pavement.is_on_road(place[:2]):
             continue
         lots.mark(spot.buffer(0.3, quad_segs=1))
         lamps.append((place, float(np.arctan2(-out[1], -out[0]))))
@@ -154,7 +159,7 @@ def _props(
         return
     if frontage.length > 50.0 and rng.random() < 0.3:
         _prop("shelter", frontage, float(rng.uniform(18, frontage.length - 18)), 0.95, ground, lots, props, boxes)
-    kinds = ("bench", "bin", "bin", "box", "planter", "planter", "hydrant", "bollard")
+    kinds = ("bench", "bin", "wheeled bin", "wheeled bin", "box", "planter", "planter", "hydrant", "bollard")
     for u in np.arange(float(rng.uniform(3, 9)), frontage.length - 2.0, 7.5):
         if rng.random() < 0.6:
             kind = kinds[int(rng.integers(len(kinds)))]
@@ -177,17 +182,21 @@ def _prop(
     place = point + beyond * side
     if lots.take_spot(float(place[0]), float(place[1]), min(beyond, 1.9) - 0.1, beyond - 0.25):
         place[2] = float(ground.lot_height(place[None, :2])[0])
-    elif kind in ("bin", "hydrant", "bollard", "box"):
+    elif kind in ("bin", "wheeled bin", "hydrant", "bollard", "box"):
         place = point - 0.3 * side + [0, 0, SIDEWALK_M]
         if not lots.is_open(Point(place[0], place[1]), 0.3):
             return
     else:
         return
     props.setdefault(kind, []).append((place, float(np.arctan2(-out[1], -out[0]))))
-    boxes.append(LevelBox(STATIC_TAG, Pose(float(place[0]), float(-place[1]), float(place[2]) + 0.5), (0.4, 0.4, 0.5)))
+    tag = DYNAMIC_TAG if kind == "wheeled bin" else STATIC_TAG
+    boxes.append(LevelBox(tag, Pose(float(place[0]), float(-place[1]), float(place[2]) + 0.5), (0.4, 0.4, 0.5)))
 
 
 def _trees(frontage: Frontage, planting: Planting, rng: np.random.Generator) -> None:
+    if frontage.is_highway:
+        _wood(frontage, planting, rng)
+        return
     kind = str(rng.choice(["slender", "slender", "broadleaf"]))
     crown = 1.25 if kind == "slender" else 2.4
     for u in np.arange(float(rng.uniform(4, 8)), frontage.length - 3.0, 8.0):
@@ -202,8 +211,25 @@ def _trees(frontage: Frontage, planting: Planting, rng: np.random.Generator) -> 
             planting.try_plant("bush", place, float(rng.uniform(0.6, 1.2)), rng, 0.8)
 
 
+def _wood(frontage: Frontage, planting: Planting, rng: np.random.Generator) -> None:
+    """Conifers behind a highway's verge, in groups."""
+    phase = rng.uniform(0, 6)
+    for u in np.arange(float(rng.uniform(0, 6)), frontage.length, 6.0):
+        if np.sin(u * 0.04 + phase) + rng.uniform(-1.0, 1.0) < 0.1:
+            continue
+        point, out = frontage.at(float(u))
+        for away in rng.uniform(7.0, 26.0, 2):
+            place = point[:2] + out * away
+            planting.try_plant("conifer", place, float(rng.uniform(0.7, 1.6)), rng, 2.2)
+
+
 def _garden_edge(
-    builder: MeshBuilder, frontage: Frontage, ground: Ground, lots: Lots, rng: np.random.Generator
+    builder: MeshBuilder,
+    frontage: Frontage,
+    pavement: Pavement,
+    ground: Ground,
+    lots: Lots,
+    rng: np.random.Generator,
 ) -> None:
     """Where the ground behind the sidewalk is open: one kind of boundary for a stretch, then perhaps another."""
     kind = str(rng.choice(["hedge", "fence_mesh", "fence_wood", "wall", "none"], p=[0.3, 0.26, 0.14, 0.22, 0.08]))
@@ -218,7 +244,9 @@ def _garden_edge(
         a = a + 0.5 * np.array([*out_a, 0.0])
         b = b + 0.5 * np.array([*out_b, 0.0])
         line = LineString([a[:2], b[:2]])
-        if not lots.is_open(line, 0.35):
+        if not lots.is_open(line, 0.35) or not pavement.is_free(line, 0.1):
+            continue
+        if a[2] - float(ground.height(a[None, :2])[0]) > BRIDGE_M:
             continue
         lots.mark(line.buffer(0.3, cap_style="flat"))
         a[2], b[2] = ground.lot_height(np.array([a[:2], b[:2]]))
@@ -261,26 +289,54 @@ def _low_wall(builder: MeshBuilder, a: Array, b: Array, instance: int) -> None:
     builder.box("kerb", WALL_TAG, (x, y, z + 0.99), (half, 0.18, 0.05), heading, (176, 172, 166), instance, bottom=True)
 
 
-def _guard_rail(builder: MeshBuilder, frontage: Frontage) -> None:
-    us = np.arange(0.0, frontage.length, 4.0)
-    if len(us) < 2:
-        return
-    line = np.array([(p + 0.7 * np.array([*out, 0.0])) for p, out in (frontage.at(float(u)) for u in us)])
+def _barrier(
+    builder: MeshBuilder, frontage: Frontage, pavement: Pavement, ground: Ground, rng: np.random.Generator
+) -> None:
+    """A barrier along a highway's edge: concrete, or rails on posts; not where lanes branch off or join."""
+    us = np.arange(0.0, frontage.length, _PIECE_M)
+    concrete = rng.random() < 0.5
+    color = (232, 178, 70) if rng.random() < 0.35 else (186, 190, 192)
+    away = 0.45 if concrete else 0.7
+    line = np.array([(p + away * np.array([*out, 0.0])) for p, out in (frontage.at(float(u)) for u in us)])
     instance = builder.new_instance()
-    low, high = line + [0, 0, 0.45], line + [0, 0, 0.78]
-    faces = np.stack([low[:-1], low[1:], high[1:], high[:-1]], axis=1)
+    for a, b in pairwise(line):
+        piece = LineString([a[:2], b[:2]])
+        if not pavement.is_free(piece, 0.2) or a[2] - float(ground.height(a[None, :2])[0]) > BRIDGE_M:
+            continue
+        if concrete:
+            _concrete_piece(builder, a, b, instance)
+        else:
+            _rail_piece(builder, a, b, color, instance)
+
+
+def _concrete_piece(builder: MeshBuilder, a: Array, b: Array, instance: int) -> None:
+    """A stretch of concrete barrier, 0.85 m high, narrower above than below."""
+    ahead = (b - a)[:2] / np.linalg.norm((b - a)[:2])
+    side = np.array([-ahead[1], ahead[0], 0.0])
+    profile = (
+        (0.3, -0.4),
+        (0.3, 0.1),
+        (0.13, 0.35),
+        (0.1, 0.85),
+        (-0.1, 0.85),
+        (-0.13, 0.35),
+        (-0.3, 0.1),
+        (-0.3, -0.4),
+    )
+    faces = []
+    for (y0, z0), (y1, z1) in pairwise(profile):
+        low, high = y0 * side + [0, 0, z0], y1 * side + [0, 0, z1]
+        faces.append([b + low, a + low, a + high, b + high])
+    length = float(np.linalg.norm(b - a)) / 4.0
+    uv = np.array([(length, 0.0), (0.0, 0.0), (0.0, 0.1), (length, 0.1)])
+    builder.quads("kerb", GUARD_RAIL_TAG, faces, uv, (214, 210, 202), instance)
+
+
+def _rail_piece(builder: MeshBuilder, a: Array, b: Array, color: tuple[int, int, int], instance: int) -> None:
+    """A stretch of steel rail and its post."""
+    face = [a + [0, 0, 0.42], b + [0, 0, 0.42], b + [0, 0, 0.78], a + [0, 0, 0.78]]
     uv = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 0.1), (0.0, 0.1)])
-    builder.quads("metal", GUARD_RAIL_TAG, faces, uv, (186, 190, 192), instance, two_sided=True)
-    for foot in line:
-        top = foot + [0, 0, 0.8]
-        builder.tube(
-            "metal",
-            GUARD_RAIL_TAG,
-            foot - [0, 0, 0.5],
-            top,
-            0.06,
-            sides=4,
-            colors=(150, 152, 154),
-            instance=instance,
-            small=True,
-        )
+    builder.quads("metal", GUARD_RAIL_TAG, [face], uv, color, instance, two_sided=True)
+    foot, top = a - [0, 0, 0.5], a + [0, 0, 0.8]
+    grey = (150, 152, 154)
+    builder.tube("metal", GUARD_RAIL_TAG, foot, top, 0.06, sides=4, colors=grey, instance=instance, small=True)

@@ -14,6 +14,7 @@ import numpy as np
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.approaches import find_approaches, find_crossings
 from carlaseg.simulator.ground import HEIGHT_CELL_M, Ground
+from carlaseg.simulator.landscape import shape_landscape
 from carlaseg.simulator.markings import build_markings
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import read_opendrive
@@ -64,11 +65,12 @@ def build_town(name: str = GENERATED_TOWNS[0], seed: int = 0, opendrive: str | N
     approaches = find_approaches(network, stage(1))
     crossings = find_crossings(network, approaches)
     ground = Ground(pavement, stage(2))
+    landscape = shape_landscape(pavement, ground, stage(4))
     builder = MeshBuilder()
     build_road_surfaces(builder, pavement)
     build_markings(builder, network, approaches, crossings)
     ground.mesh(builder, stage(3))
-    scenery = build_scenery(builder, pavement, ground, approaches, network, stage)
+    scenery = build_scenery(builder, pavement, ground, landscape, approaches, network, stage)
     walk_quads, walk_areas = build_walk_areas(network, pavement, crossings)
     return Town(
         name=name,
@@ -84,4 +86,5 @@ def build_town(name: str = GENERATED_TOWNS[0], seed: int = 0, opendrive: str | N
         bounds_town=ground.bounds,
         road_height_grid=ground.grid.astype(np.float32),
         road_height_cell_m=HEIGHT_CELL_M,
+        deck_height_grid=ground.decks(),
     )

@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import math
 
+from carlaseg.simulator.opendrive.writing import (
+    eased,
+    elevation_lines,
+    lane_line,
+    number_text,
+    plan_lines,
+    signal_line,
+)
+from carlaseg.simulator.town_highway import HighwayPlan, carriageway_lines, ramp_lines
 from carlaseg.simulator.town_plan import (
     CROSSWALK_FROM_M,
     CROSSWALK_TO_M,
     DIRECTIONS,
     GUTTER_M,
+    HIGHWAY,
     PARKING_M,
     PARKING_TAPER_M,
     STOP_LINE_M,
     STRAIGHT_END_M,
+    Arm,
+    Layout,
     Node,
     Street,
     TownPlan,
@@ -29,7 +41,7 @@ def generate_opendrive(name: str, seed: int) -> str:
         name: one of `GENERATED_TOWNS`.
         seed: of its layout.
     """
-    plan = TownPlan(name, seed)
+    plan: Layout = HighwayPlan(seed) if name == HIGHWAY else TownPlan(name, seed)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         "<OpenDRIVE>",
@@ -41,7 +53,11 @@ def generate_opendrive(name: str, seed: int) -> str:
     controllers: list[str] = []
     junctions: list[str] = []
     for street in plan.streets:
-        lines += _street_lines(plan, street)
+        if street.ramp:
+            (node_index,) = (index for index, _ in street.ends.values())
+            lines += ramp_lines(street, node_index, _signals(plan, street))
+        else:
+            lines += _street_lines(plan, street)
     next_road = len(plan.streets) + 1
     for index, node in enumerate(plan.nodes.values()):
         if not node.arms:
@@ -52,13 +68,18 @@ def generate_opendrive(name: str, seed: int) -> str:
         junctions += connections
         if node.control == "lights":
             for phase in (0, 1):
-                ids = [_signal_id(a.street, a.contact) for d, a in sorted(node.arms.items()) if d % 2 == phase]
+                arms = [a for d, a in sorted(node.arms.items()) if d % 2 == phase and not _leads_out(plan, a)]
+                ids = [_signal_id(a.street, a.contact) for a in arms]
                 name = f"{1000 + index}{phase}"
                 controllers.append(f'<controller name="c{name}" id="{name}" sequence="{phase}">')
                 controllers += [f'<control signalId="{i}" type="0"/>' for i in ids]
                 controllers.append("</controller>")
                 junctions.append(f'<controller id="{name}" type="0" sequence="{phase}"/>')
         junctions.append("</junction>")
+    if isinstance(plan, HighwayPlan):
+        carriageways, forks = carriageway_lines(plan, next_road)
+        lines += carriageways
+        junctions += forks
     return "\n".join([*lines, *controllers, *junctions, "</OpenDRIVE>", ""])
 
 
@@ -66,18 +87,23 @@ def _signal_id(street: int, contact: str) -> str:
     return str(street * 10 + (1 if contact == "start" else 2))
 
 
+def _leads_out(plan: Layout, arm: Arm) -> bool:
+    """Whether nobody comes in by an arm, since it is a ramp to a highway."""
+    return plan.streets[arm.street - 1].ramp == "on"
+
+
 def _parks(street: Street) -> bool:
     """Whether its gutters widen to parking lanes, as they have done where its speed signs stand."""
     return street.parking and street.length > 2 * STRAIGHT_END_M + 24.0
 
 
-def _street_lines(plan: TownPlan, street: Street) -> list[str]:
+def _street_lines(plan: Layout, street: Street) -> list[str]:
     length = street.length
     gutter = [(0.0, GUTTER_M, 0.0, 0.0)]
     if _parks(street):
         rise, fall = STRAIGHT_END_M + 4.0, length - STRAIGHT_END_M - 4.0 - PARKING_TAPER_M
-        gutter += _eased(rise, PARKING_TAPER_M, GUTTER_M, PARKING_M)
-        gutter += _eased(fall, PARKING_TAPER_M, PARKING_M, GUTTER_M)
+        gutter += eased(rise, PARKING_TAPER_M, GUTTER_M, PARKING_M)
+        gutter += eased(fall, PARKING_TAPER_M, PARKING_M, GUTTER_M)
     kind, _, color = street.centre.rpartition(" ")
     near = STOP_LINE_M + 12.0
     solid = "solid" if kind == "broken" else kind
@@ -85,27 +111,27 @@ def _street_lines(plan: TownPlan, street: Street) -> list[str]:
     edge = "broken" if len(gutter) > 1 else "solid"
     node_ids = {contact: 1000 + node for contact, (node, _) in street.ends.items()}
     lines = [
-        f'<road name="street{street.id}" length="{_f(length)}" id="{street.id}" junction="-1">',
+        f'<road name="street{street.id}" length="{number_text(length)}" id="{street.id}" junction="-1">',
         "<link>"
         f'<predecessor elementType="junction" elementId="{node_ids["start"]}"/>'
         f'<successor elementType="junction" elementId="{node_ids["end"]}"/></link>',
-        f'<type s="0" type="town"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
-        *_plan_lines(street.x, street.y, street.heading, street.pieces),
-        *_elevation_lines(street.z, length),
+        f'<type s="0" type="{plan.shape.kind}"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
+        *plan_lines(street.x, street.y, street.heading, street.pieces),
+        *elevation_lines(street.levels),
         '<lanes><laneSection s="0">',
     ]
     widths = {1: [(0.0, street.lane_width, 0.0, 0.0)], 2: gutter, 3: [(0.0, plan.sidewalk, 0.0, 0.0)]}
     types = {1: "driving", 2: "parking" if len(gutter) > 1 else "shoulder", 3: "sidewalk"}
     marks = {1: [(0.0, edge, "white")], 2: [(0.0, "curb", "white")], 3: [(0.0, "none", "white")]}
     lines.append("<left>")
-    lines += [_lane(k, types[k], widths[k], marks[k]) for k in (3, 2, 1)]
-    lines += ["</left>", "<center>", _lane(0, "none", [], centre), "</center>", "<right>"]
-    lines += [_lane(-k, types[k], widths[k], marks[k]) for k in (1, 2, 3)]
+    lines += [lane_line(k, types[k], widths[k], marks[k]) for k in (3, 2, 1)]
+    lines += ["</left>", "<center>", lane_line(0, "none", [], centre), "</center>", "<right>"]
+    lines += [lane_line(-k, types[k], widths[k], marks[k]) for k in (1, 2, 3)]
     lines += ["</right>", "</laneSection></lanes>"]
     return [*lines, *_objects(plan, street), *_signals(plan, street), "</road>"]
 
 
-def _objects(plan: TownPlan, street: Street) -> list[str]:
+def _objects(plan: Layout, street: Street) -> list[str]:
     lines = ["<objects>"]
     half_width = street.lane_width + GUTTER_M
     for contact in ("start", "end"):
@@ -115,41 +141,42 @@ def _objects(plan: TownPlan, street: Street) -> list[str]:
         s = mid if contact == "start" else street.length - mid
         deep = (CROSSWALK_TO_M - CROSSWALK_FROM_M) / 2
         lines.append(
-            f'<object type="crosswalk" name="crosswalk" id="{_signal_id(street.id, contact)}" s="{_f(s)}" t="0" '
-            f'zOffset="0" hdg="0" roll="0" pitch="0" orientation="none" width="{_f(2 * half_width)}" '
-            f'length="{_f(2 * deep)}"><outline>'
+            f'<object type="crosswalk" name="crosswalk" id="{_signal_id(street.id, contact)}" s="{number_text(s)}" '
+            f't="0" zOffset="0" hdg="0" roll="0" pitch="0" orientation="none" width="{number_text(2 * half_width)}" '
+            f'length="{number_text(2 * deep)}"><outline>'
         )
         corners = [(-deep, -half_width), (deep, -half_width), (deep, half_width), (-deep, half_width)]
         for u, v in [*corners, corners[0]]:
-            lines.append(f'<cornerLocal u="{_f(u)}" v="{_f(v)}" z="0"/>')
+            lines.append(f'<cornerLocal u="{number_text(u)}" v="{number_text(v)}" z="0"/>')
         lines.append("</outline></object>")
     return [*lines, "</objects>"]
 
 
-def _signals(plan: TownPlan, street: Street) -> list[str]:
+def _signals(plan: Layout, street: Street) -> list[str]:
     by_index = list(plan.nodes.values())
     lines = ["<signals>"]
-    for contact in ("start", "end"):
-        index, direction = street.ends[contact]
+    for contact, (index, direction) in street.ends.items():
         node = by_index[index]
         lane = -1 if contact == "end" else 1
         s = street.length - STOP_LINE_M if contact == "end" else STOP_LINE_M
         t = (street.lane_width + GUTTER_M + 0.4) * (-1 if contact == "end" else 1)
         number = _signal_id(street.id, contact)
         stem = len(node.arms) == 3 and (direction + 2) % 4 not in node.arms
+        if street.ramp == "on":
+            continue
         if node.control == "lights":
-            lines.append(_signal("Signal_3Light_Post01", number, s, t, lane, "1000001", "-1", -1.0))
+            lines.append(signal_line("Signal_3Light_Post01", number, s, t, lane, "1000001", "-1", -1.0))
         elif stem and node.control == "stop":
-            lines.append(_signal("Sign_Stop", number, s, t, lane, "206", "-1", -1.0))
+            lines.append(signal_line("Sign_Stop", number, s, t, lane, "206", "-1", -1.0))
         elif stem:
-            lines.append(_signal("Sign_Yield", number, s, t, lane, "205", "-1", -1.0))
+            lines.append(signal_line("Sign_Yield", number, s, t, lane, "205", "-1", -1.0))
         # A speed sign where one drives in: behind the other end's junction, for the lane that leaves it.
         leave = 24.0 if contact == "start" else street.length - 24.0
-        if street.length / 2 > 24.0:
+        if street.length / 2 > 24.0 and not street.ramp:
             outer = PARKING_M if _parks(street) else GUTTER_M
             away = (street.lane_width + outer + 0.4) * (1 if contact == "end" else -1)
             lines.append(
-                _signal(
+                signal_line(
                     f"Speed_{plan.speed_kmh}",
                     number + "9",
                     leave,
@@ -163,7 +190,7 @@ def _signals(plan: TownPlan, street: Street) -> list[str]:
     return [*lines, "</signals>"]
 
 
-def _junction_roads(plan: TownPlan, node: Node, junction: int, next_road: int) -> tuple[list[str], int, list[str]]:
+def _junction_roads(plan: Layout, node: Node, junction: int, next_road: int) -> tuple[list[str], int, list[str]]:
     lines: list[str] = []
     connections: list[str] = []
     streets = {street.id: street for street in plan.streets}
@@ -171,38 +198,41 @@ def _junction_roads(plan: TownPlan, node: Node, junction: int, next_road: int) -
         heading = (come + 2) % 4
         right, left = (heading + 3) % 4, (heading + 1) % 4
         for leave in sorted(node.arms):
-            if leave == come:
-                continue
             arm_in, arm_out = node.arms[come], node.arms[leave]
+            ramps = {streets[arm_in.street].ramp, streets[arm_out.street].ramp}
+            if leave == come or streets[arm_in.street].ramp == "on" or streets[arm_out.street].ramp == "off":
+                continue
             road, next_road = next_road, next_road + 1
             edge = DIRECTIONS[come] * plan.half
             length, bend = 2 * plan.half, 0.0
             if leave != heading:
                 length, bend = plan.half * math.pi / 2, (1.0 if leave == left else -1.0) / plan.half
             width_in, width_out = streets[arm_in.street].lane_width, streets[arm_out.street].lane_width
-            kerbed = leave == right or (leave == heading and right not in node.arms)
+            kerbed = ramps == {None} and (leave == right or (leave == heading and right not in node.arms))
             lane_in = -1 if arm_in.contact == "end" else 1
             lane_out = -1 if arm_out.contact == "start" else 1
             lines += [
-                f'<road name="way{road}" length="{_f(length)}" id="{road}" junction="{junction}">',
+                f'<road name="way{road}" length="{number_text(length)}" id="{road}" junction="{junction}">',
                 f'<link><predecessor elementType="road" elementId="{arm_in.street}" contactPoint="{arm_in.contact}"/>'
                 f'<successor elementType="road" elementId="{arm_out.street}" contactPoint="{arm_out.contact}"/></link>',
-                f'<type s="0" type="town"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
-                *_plan_lines(node.x + edge[0], node.y + edge[1], heading * math.pi / 2, [(length, bend)]),
-                *_elevation_lines((node.z, node.z), length),
+                f'<type s="0" type="{plan.shape.kind}"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
+                *plan_lines(node.x + edge[0], node.y + edge[1], heading * math.pi / 2, [(length, bend)]),
+                *elevation_lines([(0.0, node.z)]),
                 '<lanes><laneSection s="0">',
                 "<center>",
-                _lane(0, "none", [], [(0.0, "none", "white")]),
+                lane_line(0, "none", [], [(0.0, "none", "white")]),
                 "</center>",
                 "<right>",
             ]
             width = [(0.0, width_in, (width_out - width_in) / length, 0.0)]
             none = [(0.0, "none", "white")]
-            lines.append(_lane(-1, "driving", width, none, (lane_in, lane_out)))
+            lines.append(lane_line(-1, "driving", width, none, (lane_in, lane_out)))
             if kerbed:
                 curb = [(0.0, "curb", "white")]
-                lines.append(_lane(-2, "shoulder", [(0.0, GUTTER_M, 0.0, 0.0)], curb, (2 * lane_in, 2 * lane_out)))
-                lines.append(_lane(-3, "sidewalk", [(0.0, plan.sidewalk, 0.0, 0.0)], none, (3 * lane_in, 3 * lane_out)))
+                lines.append(lane_line(-2, "shoulder", [(0.0, GUTTER_M, 0.0, 0.0)], curb, (2 * lane_in, 2 * lane_out)))
+                lines.append(
+                    lane_line(-3, "sidewalk", [(0.0, plan.sidewalk, 0.0, 0.0)], none, (3 * lane_in, 3 * lane_out))
+                )
             lines += ["</right>", "</laneSection></lanes>", "<objects></objects>", "<signals></signals>", "</road>"]
             connections += [
                 f'<connection id="{len(connections) // 3}" incomingRoad="{arm_in.street}" connectingRoad="{road}" '
@@ -211,78 +241,3 @@ def _junction_roads(plan: TownPlan, node: Node, junction: int, next_road: int) -
                 "</connection>",
             ]
     return lines, next_road, connections
-
-
-def _eased(start: float, length: float, low: float, high: float) -> list[tuple[float, float, float, float]]:
-    """Width records (sOffset, a, c, d) that ease from `low` to `high` over `length`, then hold."""
-    rise = high - low
-    return [(start, low, 3 * rise / length**2, -2 * rise / length**3), (start + length, high, 0.0, 0.0)]
-
-
-def _f(value: float) -> str:
-    """Twelve decimals: a curvature must not move the end of a long arc."""
-    return f"{value:.12f}".rstrip("0").rstrip(".") if value else "0"
-
-
-def _plan_lines(x: float, y: float, heading: float, pieces: list[tuple[float, float]]) -> list[str]:
-    lines = ["<planView>"]
-    s = 0.0
-    for length, bend in pieces:
-        shape = f'<arc curvature="{_f(bend)}"/>' if bend else "<line/>"
-        lines.append(
-            f'<geometry s="{_f(s)}" x="{_f(x)}" y="{_f(y)}" hdg="{_f(heading)}" length="{_f(length)}">'
-            f"{shape}</geometry>"
-        )
-        after = heading + bend * length
-        if bend:
-            x += (math.sin(after) - math.sin(heading)) / bend
-            y += (math.cos(heading) - math.cos(after)) / bend
-        else:
-            x += length * math.cos(heading)
-            y += length * math.sin(heading)
-        s, heading = s + length, after
-    return [*lines, "</planView>"]
-
-
-def _elevation_lines(z: tuple[float, float], length: float) -> list[str]:
-    """Level at both ends, eased between."""
-    rise, level = z[1] - z[0], STRAIGHT_END_M if length > 3 * STRAIGHT_END_M else 0.0
-    span = length - 2 * level
-    records = [(0.0, z[0], 0.0, 0.0)]
-    if rise:
-        records += [(level, z[0], 3 * rise / span**2, -2 * rise / span**3), (length - level, z[1], 0.0, 0.0)]
-    texts = [f'<elevation s="{_f(s)}" a="{_f(a)}" b="0" c="{_f(c)}" d="{_f(d)}"/>' for s, a, c, d in records]
-    return ["<elevationProfile>", *texts, "</elevationProfile>"]
-
-
-def _lane(
-    number: int,
-    kind: str,
-    widths: list[tuple[float, float, float, float]],
-    marks: list[tuple[float, str, str]],
-    link: tuple[int, int] | None = None,
-) -> str:
-    """One `<lane>`. Driving lanes' widths are linear (third number is b); parking lanes' are cubic (c and d)."""
-    inside = ""
-    if link is not None:
-        inside = f'<link><predecessor id="{link[0]}"/><successor id="{link[1]}"/></link>'
-    linear = kind == "driving"
-    for s, a, third, fourth in widths:
-        b, c, d = (third, 0.0, 0.0) if linear else (0.0, third, fourth)
-        inside += f'<width sOffset="{_f(s)}" a="{_f(a)}" b="{_f(b)}" c="{_f(c)}" d="{_f(d)}"/>'
-    for s, mark, color in marks:
-        inside += f'<roadMark sOffset="{_f(s)}" type="{mark}" weight="standard" color="{color}" '
-        inside += 'width="0.15" laneChange="none"/>'
-    return f'<lane id="{number}" type="{kind}" level="false">{inside}</lane>'
-
-
-def _signal(name: str, number: str, s: float, t: float, lane: int, kind: str, subtype: str, value: float) -> str:
-    """One `<signal>`. Orientation is CARLA's: "-" is for negative lanes; `validity` says it exactly."""
-    light = kind == "1000001"
-    unit = ' unit="km/h"' if kind == "274" else ""
-    return (
-        f'<signal name="{name}" id="{number}" s="{_f(s)}" t="{_f(t)}" zOffset="0" hOffset="0" roll="0" pitch="0" '
-        f'orientation="{"-" if lane < 0 else "+"}" dynamic="{"yes" if light else "no"}" country="OpenDRIVE" '
-        f'type="{kind}" subtype="{subtype}" value="{_f(value)}"{unit} text="" height="0.8" width="0.8">'
-        f'<validity fromLane="{lane}" toLane="{lane}"/></signal>'
-    )

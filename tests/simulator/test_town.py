@@ -26,6 +26,9 @@ from carlaseg.simulator.town_opendrive import generate_opendrive
 
 MAPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "opendrive" / "carla"
 TALLEST_TRUCK_M = 4.5
+# Towns for the tests that look at everything in one; the larger two take their time.
+TOWNS = ["carlaseg_grid", "carlaseg_ring"]
+TOWNS += [pytest.param(name, marks=pytest.mark.slow) for name in ("carlaseg_highway", "carlaseg_village")]
 
 
 @cache
@@ -90,7 +93,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     assert caught.value.next_steps == (("nearest", "carlaseg_grid"),)
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_every_array_is_what_the_contract_says(name: str) -> None:
     built = town(name)
     assert len(built.spawn_points) >= 40 or name != "carlaseg_grid"
@@ -113,10 +116,10 @@ def test_every_array_is_what_the_contract_says(name: str) -> None:
     assert {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 24} <= {part.tag for part in built.parts}
     # Large coordinates would tear textures: each tile brings its own back to nought.
     assert max(float(np.abs(batch.uvs).max()) for batch in cut_into_tiles(built.parts)) < 64.0
-    assert 30_000 < sum(len(part.triangles) for part in built.parts) < 200_000
+    assert 30_000 < sum(len(part.triangles) for part in built.parts) < 400_000
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_faces_turn_the_way_their_normals_point(name: str) -> None:
     for part in town(name).parts:
         if part.two_sided:
@@ -138,7 +141,7 @@ def test_the_real_map_accepts_every_generated_town(name: str, seed: int) -> None
     assert len(made.get_all_landmarks_of_type("1000001")) >= 3
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_spawn_points_lie_on_driving_lanes_and_head_along_them(name: str) -> None:
     carla = pytest.importorskip("carla")
     points = town(name).spawn_points
@@ -161,7 +164,7 @@ def test_spawn_points_lie_on_driving_lanes_and_head_along_them(name: str) -> Non
     assert gaps.min() >= 12.0
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_one_can_drive_two_kilometres_from_every_spawn_point(name: str) -> None:
     carla = pytest.importorskip("carla")
     chooser = random.Random(7)
@@ -178,7 +181,7 @@ def test_one_can_drive_two_kilometres_from_every_spawn_point(name: str) -> None:
     assert len(junctions - {-1}) >= 4
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
     """Vertices of street surfaces lie on the boundaries that the real map's waypoints give."""
     asphalt = np.concatenate(
@@ -191,7 +194,7 @@ def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
         if road.junction != -1:
             continue
         for s in road.stations(road.sections[0], 0.02, 8.0)[1:-1]:
-            for lane in (-1, 1):
+            for lane in (lane for lane in (-1, 1) if road.sections[0].lanes[lane].type == "driving"):
                 waypoint = real_map(name).get_waypoint_xodr(road.id, lane, float(s))
                 side = waypoint.transform.get_right_vector()
                 middle = waypoint.transform.location
@@ -203,7 +206,7 @@ def test_the_asphalt_ends_where_the_real_lanes_end(name: str) -> None:
     assert checked > 100
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 @pytest.mark.parametrize("seed", [0, 3])
 def test_nothing_that_stands_reaches_over_a_driving_lane(name: str, seed: int) -> None:
     built = town(name, seed)
@@ -243,7 +246,7 @@ def heights(built: Town, places: np.ndarray) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_the_height_grid_follows_the_roads(name: str) -> None:
     built = town(name)
     for point in built.spawn_points:
@@ -251,7 +254,7 @@ def test_the_height_grid_follows_the_roads(name: str) -> None:
         assert abs(point.z - 0.5 - ground) < 0.15
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_a_light_governs_the_lane_before_it_and_shares_its_phase_with_the_opposite_one(name: str) -> None:
     carla = pytest.importorskip("carla")
     lights = town(name).traffic_lights
@@ -277,7 +280,7 @@ def test_a_light_governs_the_lane_before_it_and_shares_its_phase_with_the_opposi
     assert landmarks == {light.signal_id for light in lights}
 
 
-@pytest.mark.parametrize("name", town_names())
+@pytest.mark.parametrize("name", TOWNS)
 def test_sidewalks_and_crossings_are_one_connected_area(name: str) -> None:
     built = town(name)
     quads = built.walk_quads
@@ -299,7 +302,8 @@ def test_sidewalks_and_crossings_are_one_connected_area(name: str) -> None:
         for k in sorted(neighbours[todo.pop()] - reached):
             reached.add(k)
             todo.append(k)
-    assert len(reached) > 0.6 * len(quads)
+    # Nobody walks across a highway's ramps: its two sides are areas of their own.
+    assert len(reached) > (0.4 if name == "carlaseg_highway" else 0.6) * len(quads)
 
 
 def test_walk_quads_are_wound_as_carlas_navigation_meshes_are() -> None:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from carlaseg.simulator.opendrive.curves import PlanView
 
 Array = NDArray[np.float64]
+# Steeper than any velodrome: what is beyond is a mistake in a file.
+_STEEPEST_RAD = 0.9
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,15 @@ class RoadMark:
 
 @dataclass(frozen=True)
 class Lane:
-    """One lane of one section; `width` counts from the section's start."""
+    """One lane of one section; `width` counts from the section's start.
+
+    A lane that is described by its outer border's place instead has no `width` and a `border`.
+    """
 
     id: int
     type: str
     width: Cubics
+    border: Cubics
     marks: tuple[RoadMark, ...]
     predecessor: int | None
     successor: int | None
@@ -136,24 +142,33 @@ class Junction:
 
 @dataclass(frozen=True)
 class Road:
-    """One road. `junction` is -1 for a road between junctions."""
+    """One road. `junction` is -1 for a road between junctions; `kind` is its type's name where it begins."""
 
     id: int
     length: float
     junction: int
     plan: PlanView
     elevation: Cubics
+    superelevation: Cubics
     lane_offset: Cubics
     sections: tuple[LaneSection, ...]
     predecessor: RoadEnd | None
     successor: RoadEnd | None
     signals: tuple[Signal, ...]
     crosswalks: tuple[Crosswalk, ...]
+    kind: str = "town"
 
     def points(self, s: Array, t: Array, lift: float = 0.0) -> Array:
-        """Places `t` metres left of the reference line at `s`: float64 (..., 3), `lift` metres above the surface."""
+        """Places `t` metres left of the reference line at `s`: float64 (..., 3), `lift` metres above the surface.
+
+        A banked road is as wide from above as a level one: the client's `carla.Map` leaves the bank out, and lanes
+        must lie where it says.
+        """
         x, y, heading = self.plan.at(s)
-        return np.stack([x - t * np.sin(heading), y + t * np.cos(heading), self.elevation.at(s) + lift], axis=-1)
+        z = self.elevation.at(s) + lift
+        if len(self.superelevation.starts):
+            z = z + t * np.tan(np.clip(self.superelevation.at(s), -_STEEPEST_RAD, _STEEPEST_RAD))
+        return np.stack([x - t * np.sin(heading), y + t * np.cos(heading), z], axis=-1)
 
     def section_at(self, s: float) -> LaneSection:
         """The lane section that holds `s`."""
@@ -167,18 +182,24 @@ class Road:
         for side in (1, -1):
             edge = centre
             for lane in section.outward(1 if side > 0 else -1):
-                edge = edge + side * np.maximum(lane.width.at(s - section.start_s), 0.0)
+                if len(lane.width.starts) == 0 and len(lane.border.starts):
+                    beyond = side * (centre + lane.border.at(s - section.start_s) - edge)
+                else:
+                    beyond = lane.width.at(s - section.start_s)
+                edge = edge + side * np.maximum(beyond, 0.0)
                 result[lane.id] = edge
         return result
 
     def stations(self, section: LaneSection, chord_error: float, step: float) -> Array:
         """Distances at which straight strips follow this section: bends, slopes and widths; float64 (n,)."""
         s = self.plan.stations(section.start_s, section.end_s, chord_error, step)
-        bends = [np.clip(self.elevation.starts, section.start_s, section.end_s)]
+        starts = np.concatenate([self.elevation.starts, self.superelevation.starts])
+        bends = [np.clip(starts, section.start_s, section.end_s)]
         finest = step
-        if np.any(np.abs(self.elevation.coefficients[:, 2:]) > 1e-6):
+        banks = len(self.superelevation.starts) and not self.superelevation.is_constant
+        if banks or np.any(np.abs(self.elevation.coefficients[:, 2:]) > 1e-6):
             finest = min(finest, 4.0)
-        for width in [self.lane_offset, *(lane.width for lane in section.lanes.values())]:
+        for width in [self.lane_offset, *(w for k in section.lanes.values() for w in (k.width, k.border))]:
             if not width.is_constant:
                 offset = 0.0 if width is self.lane_offset else section.start_s
                 bends.append(np.clip(width.starts + offset, section.start_s, section.end_s))

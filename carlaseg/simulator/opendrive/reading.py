@@ -119,6 +119,7 @@ def _lane(element: Element) -> Lane:
         int(element.attrib["id"]),
         element.get("type", "none"),
         _cubics(element.findall("width"), "sOffset"),
+        _cubics(element.findall("border"), "sOffset"),
         tuple(marks),
         linked("predecessor"),
         linked("successor"),
@@ -184,12 +185,14 @@ def _road(element: Element) -> Road:
         int(element.get("junction", "-1")),
         plan,
         _cubics(element.findall("elevationProfile/elevation")),
+        _cubics(element.findall("lateralProfile/superelevation")),
         _cubics(element.findall("lanes/laneOffset")),
         tuple(sections),
         _end(element, "predecessor"),
         _end(element, "successor"),
         tuple(_signal(s) for s in element.findall("signals/signal")),
         tuple(c for c in crosswalks if c is not None),
+        kind.get("type", "town") if (kind := element.find("type")) is not None else "town",
     )
 
 

@@ -112,6 +112,24 @@ def _soil(rng: np.random.Generator, night: bool) -> Field:
     return _tint((246, 240, 232), 0.7 + 0.42 * noise(rng, SIZE_PX, _OCTAVES, 0.85) + 0.14 * _grain(rng))
 
 
+def _sleepers(rng: np.random.Generator, night: bool) -> Field:
+    """Six sleepers across a bed of broken stone; the rails run from left to right."""
+    value = 0.62 + 0.2 * noise(rng, SIZE_PX, (32, 64, 128), 0.9) + 0.3 * _grain(rng)
+    pixels = _tint((214, 208, 202), value)
+    step = SIZE_PX // 6
+    wood = np.array([104, 88, 76], np.float32)
+    for left in range(step // 4, SIZE_PX - step // 3, step):
+        shade = 0.85 + 0.3 * rng.random((SIZE_PX - 24, step // 3, 1), np.float32)
+        pixels[12:-12, left : left + step // 3] = wood * shade
+    return pixels
+
+
+def _water(rng: np.random.Generator, night: bool) -> Field:
+    ripples = cv2.resize(noise(rng, SIZE_PX, (8, 16, 32), 0.8), (SIZE_PX // 4, SIZE_PX))
+    value = 0.86 + 0.34 * (np.tile(ripples, (1, 4)) - 0.5)
+    return _tint((236, 244, 248), value.astype(np.float32))
+
+
 def _leaf_field(rng: np.random.Generator) -> Field:
     clumps = np.clip(0.2 + 1.2 * noise(rng, SIZE_PX, (8, 16, 32, 64, 128), 0.85), 0, 1.2)
     field: Field = (0.34 + 0.7 * clumps + 0.2 * _grain(rng)).astype(np.float32)
@@ -278,6 +296,8 @@ MATERIALS: dict[str, Material] = {
     "paving": Material(_paving, soaks=0.7),
     "asphalt": Material(_asphalt, soaks=1.0),
     "asphalt_junction": Material(_asphalt, soaks=1.0, texture_of="asphalt"),
+    "sleepers": Material(_sleepers, soaks=0.3),
+    "water": Material(_water),
     "soil": Material(_soil, soaks=0.5),
     "grass": Material(_grass, soaks=0.2),
     "leaves": Material(_leaves, alpha=True),
