@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -198,3 +199,17 @@ def test_light_governs_the_vehicle_whose_front_is_in_its_zone_and_no_other(world
     light = next(world.of_kind(TrafficLight))
     assert inside.traffic_light_id == light.actor_id
     assert before.traffic_light_id == beside.traffic_light_id == 0
+
+
+def test_a_vehicle_stays_on_a_bridge_and_another_passes_below():
+    decks = np.full((26, 51), np.nan, np.float32)
+    decks[10:16, 15:36] = 6.0
+    town = replace(street(), deck_height_grid=decks)
+    world = World(town)
+    above = spawn(world, "vehicle.tesla.model3", Pose(70.0, 1.75, 6.5))
+    below = spawn(world, "vehicle.tesla.model3", Pose(90.0, 1.75, 0.5))
+    set_velocity(above, Vector3(10.0, 0.0, 0.0))
+    set_velocity(below, Vector3(10.0, 0.0, 0.0))
+    run(world, 60)
+    assert (above.pose.z, below.pose.z) == (6.0, 0.0)
+    assert above.pose.x > 90.0

@@ -102,3 +102,29 @@ def test_text_that_is_no_map_is_refused_with_the_place(text: str, said: str) -> 
     with pytest.raises(SimulatorError, match="No town was built") as caught:
         read_opendrive(text)
     assert said in caught.value.message
+
+
+def one_lane(inside: str, lateral: str = "") -> RoadNetwork:
+    """A straight road of 40 m eastward with one lane on its right, described by `inside`."""
+    return read_opendrive(
+        '<OpenDRIVE><road length="40" id="1"><planView><geometry s="0" x="0" y="0" hdg="0" length="40"><line/>'
+        f"</geometry></planView>{lateral}"
+        f'<lanes><laneSection s="0"><right><lane id="-1" type="driving">{inside}</lane></right></laneSection></lanes>'
+        "</road></OpenDRIVE>"
+    )
+
+
+def test_a_banked_road_falls_to_the_side_its_superelevation_says() -> None:
+    banked = '<lateralProfile><superelevation s="0" a="0.1" b="0" c="0" d="0"/></lateralProfile>'
+    road = one_lane('<width sOffset="0" a="4" b="0" c="0" d="0"/>', banked).roads[1]
+    right, middle, left = road.points(np.full(3, 20.0), np.array([-4.0, 0.0, 4.0]))
+    # Source: OpenDRIVE 1.4, 5.3.6.1: positive for roads that fall to the right.
+    assert right[2] == pytest.approx(-4.0 * np.tan(0.1))
+    assert (middle[2], left[2]) == (0.0, -right[2])
+    assert right[1] == -4.0
+
+
+def test_a_lane_described_by_its_border_reaches_as_far_as_it_says() -> None:
+    road = one_lane('<border sOffset="0" a="-3" b="-0.05" c="0" d="0"/>').roads[1]
+    bounds = road.boundaries(road.sections[0], np.array([0.0, 20.0]))
+    np.testing.assert_allclose(bounds[-1], [-3.0, -4.0])

@@ -322,3 +322,30 @@ def test_a_town_is_built_from_carlas_own_map(name: str) -> None:
     assert len(built.traffic_lights) > 10
     assert {1, 2, 3, 6, 7, 9, 10, 24} <= {part.tag for part in built.parts}
     assert all(np.isfinite(part.positions).all() for part in built.parts)
+
+
+def test_what_stands_and_lies_in_a_driving_scene_is_in_the_small_towns_already() -> None:
+    """All tags but those of actors (12, 13, 15, 16, 18, 19), of the sky (11), of bridges (26) and barriers (28)."""
+    tags = {part.tag for name in ("carlaseg_grid", "carlaseg_ring") for part in town(name).parts}
+    assert tags >= {*range(1, 11), 14, 17, 20, 21, 22, 23, 24, 25, 27}
+
+
+@pytest.mark.slow
+def test_a_highway_has_bridges_barriers_and_ramps_that_are_driven_on() -> None:
+    built = town("carlaseg_highway")
+    assert {26, 28} <= {part.tag for part in built.parts}
+    decks = built.deck_height_grid
+    assert decks.shape == built.road_height_grid.shape
+    above = decks - built.road_height_grid
+    assert np.nanmax(above) > TALLEST_TRUCK_M
+
+
+def test_water_fills_its_basin_and_stays_off_the_pavement() -> None:
+    built = town()
+    (water,) = (part for part in built.parts if part.tag == 23)
+    level = water.positions[0, 2]
+    assert np.all(water.positions[:, 2] == level)
+    middle = water.positions.mean(axis=0, keepdims=True)
+    assert heights(built, middle)[0] < level
+    pavement = Pavement(read_opendrive(built.opendrive)).all
+    assert not shapely.contains_xy(pavement, *water.positions[:, :2].T.astype(np.float64)).any()
