@@ -158,7 +158,11 @@ def translations(
         assert data.scheme is not None  # what masks_required asks for
         sources[str(data.folder)] = data.scheme
     if classes is None:
-        labels.require_one_scheme(sources)
+        try:
+            labels.require_one_scheme(sources)
+        except DatasetError as error:
+            steps = (*error.next_steps, ("by meaning", f"--classes {' | '.join(labels.SCHEMES)}"))
+            raise DatasetError(error.message, steps) from error
     target = next(iter(sources.values())) if classes is None else labels.scheme(classes)
     tables, lossy = {}, []
     for source in dict.fromkeys(sources.values()):
