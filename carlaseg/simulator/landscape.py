@@ -147,7 +147,8 @@ def _lay_track(builder: MeshBuilder, track: Array) -> None:
         half = 0.05 * left
         head = rail + _RAIL_M * up
         steel = (168, 160, 152)
-        builder.quads("metal", RAIL_TAG, strip(head - half, head + half), colors=steel, instances=instance)
+        faces = strip(head - half, head + half)
+        builder.quads("metal", RAIL_TAG, faces, np.zeros((4, 2)), steel, instance)
         for line, turn in ((half, False), (-half, True)):
             face = strip(rail + line, head + line)
             face = face[:, [1, 0, 3, 2]] if not turn else face
