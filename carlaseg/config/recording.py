@@ -35,7 +35,7 @@ class RecordConfig:
     camera_pitch: float = -15.0
     """Degrees the camera looks up (down when negative)."""
     rig: str | None = None
-    """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of the six above."""
+    """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of size and camera."""
     seed: int = 0
     """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
     driver: Literal["autopilot", "waypoints", "agent", "manual", "replay"] = "autopilot"

@@ -84,7 +84,7 @@ class Drive:
         dropped: ticks that were due and could not be saved.
         standing: slots left empty because the ego stood still.
         restarts: how often it was put elsewhere, by a rule or by its driver.
-        ended_by: the rule that ended the drive; None while it goes on.
+        ended_by: what ended the drive, a rule or its driver; None while it goes on.
 
     Raises:
         ConfigError: an unknown weather, a camera the server refuses, a port that is taken.

@@ -53,7 +53,7 @@ class Preview:
         self._take_keys()
         if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
             self._open = False
-            say("preview", "window closed; recording goes on.")
+            say("preview", "the window was closed.")
 
     def keys(self) -> list[str] | None:
         """The keys pressed in the window since this was asked last; None once there is no window."""

@@ -58,7 +58,7 @@ class RecordResult:
         frames_per_s: saved in that time.
         stage_s: seconds by stage: "simulator", "wait" and "held back" follow one another on the main thread, "convert",
             "encode" and "disk" are the background threads' own.
-        ended_by: the rule that ended the drive before it had all its frames; None when it has them.
+        ended_by: the rule, or what of its driver, ended the drive before it had all its frames; None when it has them.
     """
 
     folder: Path
@@ -93,7 +93,7 @@ def record_command(config: RecordConfig) -> int:
         f"{size}; {outcome.dropped} dropped",
     )
     if outcome.ended_by is not None:
-        say("note", f"the drive was ended by its rule about: {outcome.ended_by}; {config.frames} frames were asked for")
+        say("note", f"the drive ended early: {outcome.ended_by}; {config.frames} frames were asked for")
     say("look", f"{outcome.folder / CONTACT_SHEET_FILE}      do the colours sit on the objects?")
     say("next", f"carlaseg train --dataset {shlex.quote(str(config.output))}")
     result(str(outcome.folder))

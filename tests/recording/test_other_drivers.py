@@ -241,13 +241,13 @@ class Window(preview.Preview):
         Window.shown += 1
         assert image.shape[:2] == tags.shape
     def keys(self):
-        return ["w"] if Window.shown < 60 else ["q"]
+        return list(sys.argv[3]) if Window.shown < 60 else ["q"]
     def __exit__(self, kind, error, trace):
         pass
 
 recorder.Preview = Window
 common = dict(driver="manual", every=4, warmup=3, traffic=0, walkers=0, size="48x64", timeout=20.0, frames=500, fps=50)
-settings = common | {"port": int(sys.argv[1]), "output": sys.argv[2], "name": "drive"}
+settings = common | {"port": int(sys.argv[1]), "output": sys.argv[2], "name": sys.argv[4], "stuck_after": 1}
 outcome = recorder.record(from_mapping(RecordConfig, settings, "the test"))
 print(outcome.frames, outcome.ended_by, Window.shown)
 """
@@ -255,7 +255,7 @@ print(outcome.frames, outcome.ended_by, Window.shown)
 
 @pytest.mark.slow
 def test_a_drive_by_hand_shows_every_tick_and_ends_with_the_key_for_it(server: Address, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", BY_HAND, str(server.port), str(tmp_path)]
+    command = [sys.executable, "-c", BY_HAND, str(server.port), str(tmp_path), "w", "drive"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     frames, _, rest = done.stdout.strip().partition(" ")
@@ -267,6 +267,17 @@ def test_a_drive_by_hand_shows_every_tick_and_ends_with_the_key_for_it(server: A
     assert records[-1].speed_kmh > 5.0
     again = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "nobody can drive by hand the same way twice" in again.stderr
+
+
+@pytest.mark.slow
+def test_somebody_who_does_not_drive_is_put_elsewhere_as_any_stuck_ego(server: Address, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BY_HAND, str(server.port), str(tmp_path), "", "drive"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "drive"
+    assert read_metadata(folder).counts["restarts"] == 1
+    events = [event for frame in read_frames(folder, read_metadata(folder)) for event in frame.events]
+    assert [(event["kind"], event["because"]) for event in events] == [("restart", "stuck")]
 
 
 @pytest.mark.slow
