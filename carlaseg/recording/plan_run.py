@@ -16,6 +16,7 @@ from typing import Any
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.console import result, say, stop_on_signal
 from carlaseg.dataset.reader import is_recording, line_count
+from carlaseg.dataset.shards import write_shards
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted, SimulatorError
 from carlaseg.recording.plan import Plan, PlannedDrive, load_plan
 from carlaseg.recording.server_process import ServerProcess, wait_until_it_listens
@@ -46,6 +47,10 @@ def run_plan(config: RecordConfig) -> int:
     )
     if missing:
         _record_missing(plan, missing)
+    for drive in plan.drives:
+        if drive.config.shards is not None:
+            # Each drive wrote its own; these are of drives that were complete before tars were asked for.
+            write_shards(drive.folder, drive.config.shards)
     done = sum(drive.frames_done() for drive in plan.drives)
     say("done", f"the plan is complete: {len(plan.drives)} drives, {done} frames")
     roots = sorted({str(drive.config.output) for drive in plan.drives})

@@ -146,9 +146,10 @@ timeout = 5.0
     assert [line["exit_code"] for line in tries].count(0) == 2
     assert 3 in [line["exit_code"] for line in tries]
 
-    again = carlaseg("record", "--plan", str(path))
+    again = carlaseg("record", "--plan", str(path), "--shards", "3")
     assert again.returncode == 0, again.stderr
     assert "0 drives are not done yet" in again.stderr
+    assert all(len(list((drive / "shards").glob("*.tar"))) == 2 for drive in drives), "tars need no server"
     assert len((tmp_path / "out" / "plan.jsonl").read_text().splitlines()) == len(tries)
 
     # The same plan on a server that lives gives the same frames.
