@@ -154,11 +154,10 @@ def child(variant: str) -> None:
 
 
 def ours(images: np.ndarray, masks: np.ndarray, palette: np.ndarray) -> dict[str, Any]:
-    """A step of the training loop; an image as inference does it on TensorFlow."""
-    import tensorflow as tf
-
+    """A step of the training loop; an image as `carlaseg infer` does it."""
     from carlaseg import models
     from carlaseg.config import TrainConfig
+    from carlaseg.inference import KerasPredictor
     from carlaseg.training.device import find_device, make_deterministic
     from carlaseg.training.network import compile_for_training, network_options
 
@@ -167,17 +166,17 @@ def ours(images: np.ndarray, masks: np.ndarray, palette: np.ndarray) -> dict[str
     model = models.build(config.model, CLASSES, **network_options(config))
     compile_for_training(model, config, None)
 
-    @tf.function
-    def ids(batch: Any) -> Any:
-        return tf.cast(tf.argmax(model(batch, training=False), -1), tf.uint8)
-
     def step() -> None:
         model.optimizer.learning_rate = 1e-3
         model.reset_metrics()
         float(model.train_on_batch(images, masks))
 
+    predictors: list[KerasPredictor] = []
+
     def image() -> np.ndarray:
-        return np.take(palette, ids(images[:1])[0].numpy(), axis=0)
+        if not predictors:  # made when first asked for, so that no time of it counts for the first step
+            predictors.append(KerasPredictor(model))
+        return np.take(palette, predictors[0](images[:1], SIZE)[0], axis=0)
 
     return {"step": step, "image": image}
 

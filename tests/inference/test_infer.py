@@ -118,7 +118,7 @@ def test_a_smaller_last_batch_is_not_compiled_anew_and_gives_the_same_ids(tiny_r
     predict = KerasPredictor(tracing)
     images = np.stack([frame(number)[0] for number in range(5)])
     whole = np.concatenate([predict(images[:2], SIZE), predict(images[2:4], SIZE), predict(images[4:], SIZE)])
-    assert traced == [2]
+    assert len(traced) == 1
     assert np.array_equal(whole, np.asarray(model(images, training=False)).argmax(axis=-1))
 
 
