@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ _DEFAULT_CELL_M = 0.3
 _TONE = 1.4
 
 
+# GeomNodes, each with the one colour it is drawn in, or None for the colours of its corners.
+_Drawn = tuple[tuple[Any, Any], ...]
+
+
 @dataclass
 class _Mesh:
     """One shared look: a coloured GeomNode, a GeomNode of bare shape for each tag, and all corners (N, 3)."""
@@ -39,26 +43,65 @@ class _Mesh:
     shapes: tuple[tuple[int, Any], ...]
     corners: NDArray[np.float32]
 
+    def colored(self) -> _Drawn:
+        return ((self.color, None),)
+
+    def identified(self, actor_id: int) -> _Drawn:
+        return tuple((shape, flat_identity(tag, actor_id)) for tag, shape in self.shapes)
+
+
+class _Figure:
+    """An actor in one scene graph: a node with its shell and limbs, seen from near, and its whole, seen from afar."""
+
+    def __init__(self, top: Any, actor_id: int) -> None:
+        # Sorted by id: the order in which actors came must not show in the picture.
+        self.node = top.attachNewNode(f"actor-{actor_id}", actor_id & 0x7FFFFFFF)
+        switch = core.LODNode("detail")
+        switch.addSwitch(_DETAIL_RANGE_M, 0)
+        switch.addSwitch(FAR_RANGE_M, _DETAIL_RANGE_M)
+        attached = self.node.attachNewNode(switch)
+        self._near, self._far = attached.attachNewNode("near"), attached.attachNewNode("far")
+        self._shell_nodes: list[Any] = []
+        self._limb_nodes: list[Any] = []
+        self._far_nodes: list[Any] = []
+        self.shell: bodies.ShellKey | None = None
+        self.limbs: bodies.LimbsKey | None = None
+        self.pose: Pose | None = None
+
+    def take_shell(self, shell: bodies.ShellKey, near: _Drawn, far: _Drawn) -> None:
+        self.shell = shell
+        _put(self._near, self._shell_nodes, near)
+        _put(self._far, self._far_nodes, far)
+
+    def take_limbs(self, limbs: bodies.LimbsKey, drawn: _Drawn) -> None:
+        self.limbs = limbs
+        _put(self._near, self._limb_nodes, drawn)
+
+    def move(self, pose: Pose) -> None:
+        self.pose = pose
+        self.node.setMat(body_matrix(pose))
+
+
+def _put(parent: Any, nodes: list[Any], drawn: _Drawn) -> None:
+    """Fills nodes below a parent with geometry, in the place of what they held: wheels turn in every frame."""
+    while len(nodes) > len(drawn):
+        nodes.pop().removeNode()
+    while len(nodes) < len(drawn):
+        nodes.append(parent.attachNewNode(core.GeomNode("shape")))
+    for node, (geoms, color) in zip(nodes, drawn, strict=True):
+        node.node().removeAllGeoms()
+        node.node().addGeomsFrom(geoms)
+        if color is not None:
+            node.setAttrib(color)
+
 
 @dataclass
-class _Shown:
-    """An actor that is in the scene graphs."""
+class _Shade:
+    """What an actor throws on the ground."""
 
-    color_node: Any
-    id_node: Any
-    color_near: Any
-    id_near: Any
-    color_far: Any
-    id_far: Any
-    far_nodes: list[Any] = field(default_factory=list)
-    shell_nodes: list[Any] = field(default_factory=list)
-    limb_nodes: list[Any] = field(default_factory=list)
-    is_relit: bool = False
-    shell: Hashable = None
-    limbs: Hashable = None
-    pose: Pose | None = None
-    decals: DecalKey | None = None
-    decal_node: Any = None
+    is_relit: bool = True
+    key: DecalKey | None = None
+    node: Any = None
 
 
 def flat_identity(tag: int, instance: int) -> Any:
@@ -83,7 +126,9 @@ class ActorScene:
         self._palette = palette
         self._decals = ActorDecals()
         self._meshes: dict[Hashable, _Mesh] = {}
-        self._shown: dict[int, _Shown] = {}
+        self._colored: dict[int, _Figure] = {}
+        self._identified: dict[int, _Figure] = {}
+        self._shades: dict[int, _Shade] = {}
         self._color_top, self._id_top = color_root.attachNewNode("actors"), id_root.attachNewNode("actors")
         for top in (self._color_top, self._id_top):
             top.setBin(panda.ACTOR_BIN, 0)
@@ -102,8 +147,8 @@ class ActorScene:
     def set_light(self, light: Light) -> None:
         """Lights the actors like the town: sun, sky from above, and what the ground throws back."""
         self._decals.set_light(light)
-        for shown in self._shown.values():
-            shown.is_relit = True
+        for shade in self._shades.values():
+            shade.is_relit = True
         sun = light.sun_direction
         self._sun_node.lookAt(core.Point3(*(-float(value) for value in sun)), core.Vec3(0, 0.01, 1))
         base = (light.sky + light.ground) / 2
@@ -116,69 +161,68 @@ class ActorScene:
         self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2 * gain), 1))
         self._ambient.setColor(core.LColor(*map(float, base * gain), 1))
 
-    def show(self, actors: Iterable[VisibleActor]) -> None:
-        """Moves, adds and removes actors so that exactly these are there."""
-        wanted = set()
-        for actor in actors:
-            wanted.add(actor.actor_id)
-            self._show_one(actor)
-        for actor_id in self._shown.keys() - wanted:
-            gone = self._shown.pop(actor_id)
-            gone.color_node.removeNode()
-            gone.id_node.removeNode()
+    def show(self, actors: Iterable[VisibleActor], *, ids: bool = True) -> None:
+        """Moves, adds and removes actors so that exactly these are there.
 
-    def _show_one(self, actor: VisibleActor) -> None:
-        shown = self._shown.get(actor.actor_id)
-        if shown is None:
-            # Sorted by id: the order in which actors came must not show in the picture.
-            name, order = f"actor-{actor.actor_id}", actor.actor_id & 0x7FFFFFFF
-            color, ids = self._color_top.attachNewNode(name, order), self._id_top.attachNewNode(name, order)
-            near, far = zip(_near_and_far(color), _near_and_far(ids), strict=True)
-            shown = _Shown(color, ids, *near, *far)
-            self._shown[actor.actor_id] = shown
-        shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
-        if shell != shown.shell:
-            shown.shell = shell
-            near = shown.color_near, shown.id_near
-            self._swap(shown.shell_nodes, near, self._mesh(shell, bodies.build_shell), actor.actor_id)
-            far = shown.color_far, shown.id_far
-            self._swap(shown.far_nodes, far, self._far_mesh(shell, limbs), actor.actor_id)
-            shown.is_relit = True
-        if limbs is not None and limbs != shown.limbs:
-            shown.limbs = limbs
-            near = shown.color_near, shown.id_near
-            self._swap(shown.limb_nodes, near, self._mesh(limbs, bodies.build_limbs), actor.actor_id)
-        if actor.pose != shown.pose or shown.is_relit:
-            shown.pose = actor.pose
-            self._lay_decals(actor, shown)
-            matrix = body_matrix(actor.pose)
-            shown.color_node.setMat(matrix)
-            shown.id_node.setMat(matrix)
+        Args:
+            actors: all of the frame.
+            ids: whether the scene of ids will be drawn; without, it may stay as it was.
+        """
+        wanted = {actor.actor_id: actor for actor in actors}
+        for actor in wanted.values():
+            shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
+            self._show_colored(actor, shell, limbs)
+            if ids:
+                self._show_identified(actor, shell, limbs)
+        for gone in self._colored.keys() - wanted:
+            self._colored.pop(gone).node.removeNode()
+            del self._shades[gone]
+        if ids:
+            for gone in self._identified.keys() - wanted:
+                self._identified.pop(gone).node.removeNode()
 
-    def _swap(self, nodes: list[Any], parents: tuple[Any, Any], mesh: _Mesh, actor_id: int) -> None:
-        """Puts a mesh in the place of what was there before."""
-        color, ids = parents
-        for node in nodes:
-            node.removeNode()
-        nodes[:] = [color.attachNewNode(mesh.color)]
-        for tag, shape in mesh.shapes:
-            nodes.append(ids.attachNewNode(shape))
-            nodes[-1].setAttrib(flat_identity(tag, actor_id))
+    def _show_colored(self, actor: VisibleActor, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> None:
+        figure = self._colored.get(actor.actor_id)
+        if figure is None:
+            figure = self._colored[actor.actor_id] = _Figure(self._color_top, actor.actor_id)
+            self._shades[actor.actor_id] = _Shade()
+        shade = self._shades[actor.actor_id]
+        if shell != figure.shell:
+            figure.take_shell(shell, self._shell(shell).colored(), self._far_mesh(shell, limbs).colored())
+            shade.is_relit = True
+        if limbs is not None and limbs != figure.limbs:
+            figure.take_limbs(limbs, self._limbs(limbs).colored())
+        if actor.pose != figure.pose or shade.is_relit:
+            self._lay_decals(actor, figure, shade)
+            figure.move(actor.pose)
 
-    def _lay_decals(self, actor: VisibleActor, shown: _Shown) -> None:
+    def _show_identified(self, actor: VisibleActor, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> None:
+        number = actor.actor_id
+        figure = self._identified.get(number)
+        if figure is None:
+            figure = self._identified[number] = _Figure(self._id_top, number)
+        if shell != figure.shell:
+            near, far = self._shell(shell), self._far_mesh(shell, limbs)
+            figure.take_shell(shell, near.identified(number), far.identified(number))
+        if limbs is not None and limbs != figure.limbs:
+            figure.take_limbs(limbs, self._limbs(limbs).identified(number))
+        if actor.pose != figure.pose:
+            figure.move(actor.pose)
+
+    def _lay_decals(self, actor: VisibleActor, figure: _Figure, shade: _Shade) -> None:
         """Only under actors that stand on the ground: the shadow of one in the air would hang below it."""
         foot = actor.pose.z - (actor.extent[2] if actor.kind == "pedestrian" else 0.0)
         grounded = abs(foot - ground_height(self._town, actor.pose.x, -actor.pose.y)) < _GROUNDED_M
-        key = self._decals.key(actor, shown.shell) if grounded else None
-        if key == shown.decals and not shown.is_relit:
+        key = self._decals.key(actor, figure.shell) if grounded else None
+        if key == shade.key and not shade.is_relit:
             return
-        shown.decals, shown.is_relit = key, False
-        if shown.decal_node is not None:
-            shown.decal_node.removeNode()
-            shown.decal_node = None
+        shade.key, shade.is_relit = key, False
+        if shade.node is not None:
+            shade.node.removeNode()
+            shade.node = None
         if key is not None:
-            looks = [self._meshes[look].corners for look in (shown.shell, shown.limbs) if look is not None]
-            shown.decal_node = self._decals.attach(shown.color_node, key, actor, np.concatenate(looks))
+            looks = [self._meshes[look].corners for look in (figure.shell, figure.limbs) if look is not None]
+            shade.node = self._decals.attach(figure.node, key, actor, np.concatenate(looks))
 
     def _far_mesh(self, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> _Mesh:
         """The whole body in few faces, its limbs at rest."""
@@ -190,20 +234,17 @@ class ActorScene:
             mesh = self._meshes[key] = make_mesh(parts, self._palette)
         return mesh
 
-    def _mesh(self, key: Any, build: Any) -> _Mesh:
+    def _shell(self, key: bodies.ShellKey) -> _Mesh:
         mesh = self._meshes.get(key)
         if mesh is None:
-            mesh = self._meshes[key] = make_mesh(build(key), self._palette)
+            mesh = self._meshes[key] = make_mesh(bodies.build_shell(key), self._palette)
         return mesh
 
-
-def _near_and_far(node: Any) -> tuple[Any, Any]:
-    """Two nodes below one, of which cameras see the first from near and the second from afar."""
-    switch = core.LODNode("detail")
-    switch.addSwitch(_DETAIL_RANGE_M, 0)
-    switch.addSwitch(FAR_RANGE_M, _DETAIL_RANGE_M)
-    attached = node.attachNewNode(switch)
-    return attached.attachNewNode("near"), attached.attachNewNode("far")
+    def _limbs(self, key: bodies.LimbsKey) -> _Mesh:
+        mesh = self._meshes.get(key)
+        if mesh is None:
+            mesh = self._meshes[key] = make_mesh(bodies.build_limbs(key), self._palette)
+        return mesh
 
 
 def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:

@@ -79,7 +79,6 @@ class Renderer:
         attached.setTexture(self._sky_texture)
         attached.setTwoSided(True)
         attached.setDepthWrite(False)
-        attached.setDepthTest(False)
 
     def _apply_light(self) -> None:
         with panda.PROCESS_LOCK:
@@ -162,12 +161,12 @@ class Renderer:
         wanted = [(key, self._spec(key), pose) for key, pose in views]
         self.set_weather(frame.weather)
         with panda.PROCESS_LOCK:
-            self._actors.show(frame.actors)
             self._signals.show(frame.traffic_light_states)
             kinds_at: dict[_View, set[CameraKind]] = {}
             for _, spec, pose in wanted:
                 kinds_at.setdefault(_view(spec, pose), set()).add(spec.kind)
             placed = self._place_passes(kinds_at)
+            self._actors.show(frame.actors, ids=any(kind != "color" for kind, _ in placed))
             self._engine.draw_only(each.buffer for each in placed.values())
             return {key: self._picture(spec, _view(spec, pose), placed, frame.elapsed_s) for key, spec, pose in wanted}
 

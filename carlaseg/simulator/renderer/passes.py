@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import atan, degrees, radians, tan
+from math import atan, degrees, hypot, radians, tan
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from panda3d import core
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
 from carlaseg.simulator.renderer.placement import camera_matrix
-from carlaseg.simulator.renderer.sky import SKY_TAG
+from carlaseg.simulator.renderer.sky import DOME_RADIUS_M, SKY_TAG
 from carlaseg.simulator.renderer.static import DEPTH_TAG, SMALLEST_LOD_SCALE, SOLID, lod_scale
 from carlaseg.simulator.scene import Pose
 
@@ -21,6 +21,9 @@ NEAR_M = 0.2
 # Farther than anything is drawn, see `static.FAR_RANGE_M`.
 FAR_M = 1000.0
 _ABOVE_ALL_M = 60.0
+# The depth buffer counts NEAR_M / distance, 2^20 for 1: with such a near plane, the dome's nearest corner lies behind
+# all that is drawn (850 m away: 37 counts) and before nothing at all (0). The far plane hardly counts.
+_SKY_DEPTH, _SKY_FAR_M = 30 / 2**20, 1e4
 
 # "color" carries the tag in alpha; "id" has it in red, and the instance in green and blue.
 PassKind = Literal["color", "id", "depth"]
@@ -80,7 +83,9 @@ class Pass:
         region.setSort(10)
         if kind == "color":
             self._nodes.append(scenes.color.attachNewNode(camera))
-            self._sky_camera = self._add_sky(scenes.sky, pinhole(self._size, drawn, fov_deg, 0.5, 50.0))
+            corner = 1 / hypot(1, height / 2 / focal_px, width / 2 / focal_px)
+            behind = DOME_RADIUS_M * corner * _SKY_DEPTH
+            self._sky_camera = self._add_sky(scenes.sky, pinhole(self._size, drawn, fov_deg, behind, _SKY_FAR_M))
             # The dome ends well below the horizon.
             self.buffer.output.setClearColor(core.LColor(0.41, 0.41, 0.41, SKY_TAG / 255))
         else:
@@ -101,7 +106,8 @@ class Pass:
         camera.setLens(lens)
         node = sky.attachNewNode(camera)
         region = self.buffer.output.makeDisplayRegion()
-        region.setSort(5)
+        # After the town, where nothing else is: the dome is larger than what is seen of it.
+        region.setSort(15)
         region.setCamera(node)
         self._nodes.append(node)
         return node
