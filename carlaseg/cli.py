@@ -65,6 +65,7 @@ COMMANDS: dict[str, Command] = {
     "augment": Command(configs.AugmentConfig, "carlaseg.pipeline.command", "augment_command", ("dataset",)),
     "fit": Command(configs.FitConfig, "carlaseg.training.fit", "fit_command"),
     "runs": Command(configs.RunsConfig, "carlaseg.training.runs", "runs_command"),
+    "keep": Command(configs.KeepConfig, "carlaseg.training.keep", "keep_command", ("run",)),
     "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
     "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),
     "doctor": Command(configs.DoctorConfig, "carlaseg.doctor", "doctor_command"),

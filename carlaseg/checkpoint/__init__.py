@@ -16,13 +16,18 @@ no code from it, takes no more memory than the network it is for, and says which
 
 from __future__ import annotations
 
+from carlaseg.checkpoint.kept import FOLDER as KEPT
+from carlaseg.checkpoint.kept import find_kept, kept_names
 from carlaseg.checkpoint.run import ModelCard, RunFolder, Which
 from carlaseg.checkpoint.weights import load_model, load_training_state, load_weights, save_weights
 
 __all__ = [
+    "KEPT",
     "ModelCard",
     "RunFolder",
     "Which",
+    "find_kept",
+    "kept_names",
     "load_model",
     "load_training_state",
     "load_weights",

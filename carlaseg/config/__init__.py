@@ -13,7 +13,7 @@ from carlaseg.config.inference import InferConfig, ReportConfig
 from carlaseg.config.machine import DemoConfig, DoctorConfig
 from carlaseg.config.plans import PlanConfig, is_plan
 from carlaseg.config.recording import RecordConfig, SimulateConfig
-from carlaseg.config.runs import RunsConfig
+from carlaseg.config.runs import KeepConfig, RunsConfig
 from carlaseg.config.training import AUTO_BATCH, AUTO_SIZE, ModelsConfig, TrainConfig
 from carlaseg.config.values import AUTO, Size, automatic, check_range, from_mapping, load, nearest, to_json
 
@@ -29,6 +29,7 @@ __all__ = [
     "ExportConfig",
     "FitConfig",
     "InferConfig",
+    "KeepConfig",
     "ModelsConfig",
     "PlanConfig",
     "RecordConfig",

@@ -23,6 +23,8 @@ class InferConfig:
     """Folder of run folders."""
     model: Path | None = None
     """Exported artefact to use in place of a run: .onnx, .xml, .tflite, .pt2 or a SavedModel folder."""
+    weights: str | None = None
+    """Kept weights to use in place of a run: a name under weights/ (`carlaseg keep` makes them)."""
     input: tuple[str, ...] = ("dataset_test",)
     """What to segment, one or several: folders in any known layout, images, quoted patterns ("a/**/*.png"), videos,
     a camera (camera:0), a running CARLA server (carla://127.0.0.1:2000)."""
@@ -92,6 +94,8 @@ class InferConfig:
                 "--uncertainty: expected neither --tta nor --tiles beside it, received one: its maps are of whole "
                 "images as the network sees them."
             )
+        if self.model is not None and self.weights is not None:
+            raise ConfigError("--model and --weights: expected one of them, received both.")
         if self.resume and self.overwrite:
             raise ConfigError("--resume and --overwrite: expected one of them, received both.")
 

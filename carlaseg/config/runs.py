@@ -1,9 +1,12 @@
-"""Settings of the table of runs."""
+"""Settings of the table of runs, and of keeping a run's weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from carlaseg.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,3 +17,30 @@ class RunsConfig:
     """Folder of run folders."""
     json: bool = False
     """Print the table as one JSON object on standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepConfig:
+    """Keep a run's weights as float16 with a card, small enough to share: `carlaseg infer --weights NAME` uses them."""
+
+    run: Path = Path("latest")
+    """Run folder, or `latest` for the newest one under --runs."""
+    runs: Path = Path("runs")
+    """Folder of run folders."""
+    name: str | None = None
+    """Name of the weights; the run's when not given."""
+    weights: Path = Path("weights")
+    """Folder of kept weights."""
+    data_licence: str = "unknown"
+    """Licence of the training data in a word or a sentence, which is that of the weights too."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which weights of the run."""
+    overwrite: bool = False
+    """Replace kept weights even by worse ones; without it, only by ones of a better validation mIoU."""
+    json: bool = False
+    """Print what was kept as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that would lie elsewhere."""
+        if self.name is not None and (self.name in ("", ".", "..") or Path(self.name).name != self.name):
+            raise ConfigError(f"--name: expected a plain name, received {self.name!r}; --weights says where.")

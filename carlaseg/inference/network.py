@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.backend import prepare_backend
-from carlaseg.checkpoint import RunFolder, load_model
+from carlaseg.checkpoint import RunFolder, find_kept, load_model
 from carlaseg.config import InferConfig, to_json
 from carlaseg.inference.panels import Legend
 from carlaseg.inference.predictor import KerasPredictor, Runtime
@@ -64,7 +64,7 @@ def find_network(config: InferConfig) -> Network:
     """
     if config.model is not None:
         return _of_artefact(config.model)
-    run = RunFolder.find(config.run, config.runs)
+    run = find_kept(config.weights) if config.weights is not None else RunFolder.find(config.run, config.runs)
     card = run.model_card()
     best = [r for r in run.metrics() if r.get("best")] if config.checkpoint == "best" else run.metrics()
     epoch = f" of epoch {best[-1]['epoch']}" if best and "epoch" in best[-1] else ""
@@ -109,4 +109,5 @@ def _of_artefact(path: Path) -> Network:
 
 def settings_of(config: InferConfig, network: Network) -> dict[str, Any]:
     """The effective settings, with the run that `latest` or a bare name stood for."""
-    return to_json(config) | ({} if config.model is not None else {"run": str(network.path)})
+    named = config.model is not None or config.weights is not None
+    return to_json(config) | ({} if named else {"run": str(network.path)})
