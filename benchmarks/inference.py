@@ -179,11 +179,11 @@ def ours(data: Path, results: Path, panels: bool = False, **network: Path) -> di
 
 
 def own_tool_ms(path: Path | None, size: Size, precision: str) -> float:
-    """Median milliseconds of OpenVINO's benchmark_app, one request at a time."""
+    """Median milliseconds of OpenVINO's benchmark_app, one request at a time, on the model fixed to this size."""
     assert path is not None
     with tempfile.TemporaryDirectory() as folder:
         command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(path), "-d", "CPU", "-hint", "latency"]
-        command += ["-api", "sync", "-t", str(TOOL_S), "-data_shape", f"[1,{size.height},{size.width},3]"]
+        command += ["-api", "sync", "-t", str(TOOL_S), "-shape", f"[1,{size.height},{size.width},3]"]
         command += ["-report_type", "no_counters", "-json_stats", "-report_folder", folder]
         if precision == "float32":
             command += ["-infer_precision", "f32"]

@@ -83,6 +83,33 @@ def test_an_artefact_gives_the_checkpoints_classes_and_says_so_in_its_report(
     assert not list(tmp_path.glob(".export-*"))
 
 
+@pytest.mark.slow
+def test_openvino_knows_the_number_of_feature_maps_whatever_the_size_and_gives_one_answer_by_any_way(
+    learned_run: Path, tmp_path: Path
+) -> None:
+    import openvino
+
+    made = export(config(learned_run, tmp_path / "model.xml", to="openvino", precision="int8"))
+    model = openvino.Core().read_model(made.path)
+    joined = [
+        node
+        for node in model.get_ops()
+        if node.get_type_name() == "Concat" and node.get_output_element_type(0).is_real()
+    ]
+    stacks = [node for node in joined if node.get_output_partial_shape(0).rank == 4]
+    assert len(stacks) == 3
+    assert all(node.get_output_partial_shape(0)[1].is_static for node in stacks)
+
+    # Compiled for any size, as a stranger would, and for one size, as we do.
+    image = frame(7)[0][None]
+    any_size = openvino.Core().compile_model(model, "CPU")(image)[0]
+    artefact = open_artefact(made.path)
+    assert (any_size.argmax(-1) == artefact.logits(image).argmax(-1)).mean() > 0.99
+    for size in ((24, 32), (31, 33), (40, 24), (16, 48), (48, 48), (20, 20)):
+        picture = frame(3, size)[0][None]
+        assert np.array_equal(artefact(picture, size), artefact.logits(picture).argmax(-1)), size
+
+
 def test_a_fixed_size_and_ids_are_in_the_artefact_when_asked_for(learned_run: Path, tmp_path: Path) -> None:
     made = export(config(learned_run, tmp_path / "model.onnx", size=Size(32, 48), argmax=True))
     artefact = open_artefact(made.path)

@@ -102,6 +102,11 @@ def blocks(model: Any) -> dict[str, tuple[str, ...]]:
     return {block: tuple(names) for block, names in found.items()}
 
 
+def norms_before_relus(deployed: Any) -> tuple[str, ...]:
+    """Names of the layers that are left of batch norms which no convolution could take in."""
+    return tuple(layer.name for layer in deployed.layers if isinstance(layer, ScaleShift))
+
+
 def _block_of(name: str) -> str:
     match = BLOCK.match(name)
     return match[0] if match else name

@@ -1,4 +1,11 @@
-"""OpenVINO's IR, by its own reader of ONNX; eight bits by NNCF."""
+"""OpenVINO's IR, by its own reader of ONNX; eight bits by NNCF.
+
+Two things make eight bits good here. How many feature maps there are is said wherever a crop made OpenVINO forget it:
+it fuses the factors and summands of a batch norm into the quantisation behind it, and where the feature maps before
+that are of unknown number (pictures of any size) it then computes something else (OpenVINO 2026.4; one pixel in
+twenty-five changed its class). And the batch norms that stand before a ReLU, as in FC-DenseNet, are left in float with
+the stacks they read: one range for a stack of feature maps from a dozen layers leaves too little for the small ones.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +16,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from carlaseg.inference.artefact import KEY
 from carlaseg.inference.exporting.formats import Task
 from carlaseg.inference.exporting.onnx_file import converted, of_layers
 from carlaseg.inference.runtimes.telemetry import without_telemetry
+
+CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")
+ARITHMETIC = ("Multiply", "Add")
+STACK = "Concat"
 
 
 def write(task: Task) -> None:
@@ -25,6 +38,7 @@ def write(task: Task) -> None:
             path = Path(folder) / "float.onnx"
             onnx.save(converted(task), str(path))
             model = openvino.Core().read_model(path)
+            _say_channels(model, task.model)
             if task.card.precision == "int8":
                 model = _quantised(model, task)
             model.set_rt_info(task.card.to_text(), [KEY, "card"])
@@ -32,13 +46,44 @@ def write(task: Task) -> None:
             del model  # it reads from the file that goes away here
 
 
+def _say_channels(model: Any, network: Any) -> None:
+    """Behind each crop whose feature maps OpenVINO could not count, a reshape that keeps all and says their number.
+
+    Args:
+        model: OpenVINO's, channels first; changed in place.
+        network: the Keras network it was made of, channels last, which knows the number.
+    """
+    from openvino import opset8 as operations
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Slice" or node.get_output_partial_shape(0).rank.get_length() != 4:
+            continue
+        layer = next((name for name in _layers_in(node.get_friendly_name(), network)), None)
+        if layer is None or node.get_output_partial_shape(0)[1].is_static:
+            continue
+        readers = list(node.output(0).get_target_inputs())
+        # 0 keeps what there is.
+        shape = operations.constant(np.array([0, network.get_layer(layer).output.shape[-1], 0, 0], np.int64))
+        counted = operations.reshape(node, shape, special_zero=True)
+        counted.set_friendly_name(f"{node.get_friendly_name()}/counted")
+        for reader in readers:
+            reader.replace_source_output(counted.output(0))
+    model.validate_nodes_and_infer_types()
+
+
+def _layers_in(node: str, network: Any) -> list[str]:
+    return [layer.name for layer in network.layers if of_layers([node], (layer.name,))]
+
+
 def _quantised(model: Any, task: Task) -> Any:
     import nncf
 
+    from carlaseg.inference.exporting.folding import norms_before_relus
+
     nncf.set_log_level(40)
-    kept = of_layers([node.get_friendly_name() for node in model.get_ops()], task.kept_float)
-    # Only what NNCF itself would touch may be named; constants and shapes are not.
-    touched = {node.get_friendly_name() for node in model.get_ops() if node.get_type_name() in CONVOLUTIONS}
+    kinds = {node.get_friendly_name(): node.get_type_name() for node in model.get_ops()}
+    kept = [name for name in of_layers(kinds, task.kept_float) if kinds[name] in CONVOLUTIONS]
+    kept += [name for name in of_layers(kinds, norms_before_relus(task.model)) if kinds[name] in ARITHMETIC]
     # It draws progress on standard output, which is for results.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -47,8 +92,6 @@ def _quantised(model: Any, task: Task) -> Any:
             nncf.Dataset(task.pictures),
             subset_size=len(task.pictures),
             target_device=nncf.TargetDevice.CPU,
-            ignored_scope=nncf.IgnoredScope(names=[name for name in kept if name in touched]),
+            # Not validated: a network without stacks is no mistake.
+            ignored_scope=nncf.IgnoredScope(names=kept, types=[STACK], validate=False),
         )
-
-
-CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")

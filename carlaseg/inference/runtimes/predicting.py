@@ -56,13 +56,7 @@ class ArtefactPredictor(ABC):
             ConfigError: the artefact has a fixed size and the images another one.
             CheckpointError: the artefact does not do what its metadata says.
         """
-        if self.card.size is not None and images.shape[1:3] != self.card.size:
-            fixed = "x".join(map(str, self.card.size))
-            raise ConfigError(
-                f"{self.path}: expected pictures of its own size, {fixed}, "
-                f"received {images.shape[1]}x{images.shape[2]}.",
-                (("that size", f"--size {fixed}"), ("or export one that takes any size", "carlaseg export RUN")),
-            )
+        self._check_size(images)
         try:
             answer = self.run(images)
         except (CheckpointError, MemoryError):
@@ -119,3 +113,12 @@ class ArtefactPredictor(ABC):
                 f"{self.path}: expected class ids below {self.card.num_classes}, received {int(ids.max())}."
             )
         return np.asarray(ids, np.uint8)[None]
+
+    def _check_size(self, images: NDArray[np.uint8]) -> None:
+        if self.card.size is not None and images.shape[1:3] != self.card.size:
+            fixed = "x".join(map(str, self.card.size))
+            raise ConfigError(
+                f"{self.path}: expected pictures of its own size, {fixed}, "
+                f"received {images.shape[1]}x{images.shape[2]}.",
+                (("that size", f"--size {fixed}"), ("or export one that takes any size", "carlaseg export RUN")),
+            )
