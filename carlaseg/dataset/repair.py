@@ -74,9 +74,9 @@ class Repair:
         done = [f"{count} frames ({reason})" for reason, count in Counter(self.frames.values()).most_common()]
         done += [f"{count} lines ({reason})" for reason, count in self.lines.most_common()]
         done += [f"{self.leftovers} files of no frame"] if self.leftovers else []
-        back = f"{self.restored} files brought back from shards; " if self.restored else ""
-        moved = f"moved to {REMOVED}/: {', '.join(done)}" if done else "lines put in order and counted"
-        return f"{self.recording}: {self.kept} frames kept; {back}{moved}"
+        what = [f"{self.restored} files brought back from shards"] if self.restored else []
+        what += [f"moved to {REMOVED}/: {', '.join(done)}"] if done else []
+        return f"{self.recording}: {self.kept} frames kept; {'; '.join(what) or 'lines put in order and counted'}"
 
 
 def repair(folder: Path, deep: bool = False, watch: Callable[[int, int], object] | None = None) -> list[Repair]:
