@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -19,6 +20,8 @@ TITLE = "carlaseg record"
 SEGMENTATION_SHARE = 0.45
 SHORTEST_SIDE = 320
 PROBE_TIMEOUT_S = 20.0
+KEYS_KEPT = 32
+"""Where nobody asks for them they must not grow without end."""
 # A toolkit without a display does not raise, it aborts: so it is tried in a process that may.
 PROBE = "import cv2; cv2.namedWindow('carlaseg'); cv2.waitKey(1); cv2.destroyAllWindows()"
 
@@ -33,7 +36,7 @@ class Preview:
 
     def __init__(self, palette: NDArray[np.uint8], wanted: bool) -> None:
         self._palette = palette
-        self._keys: list[str] = []
+        self._keys: deque[str] = deque(maxlen=KEYS_KEPT)
         self._open = wanted and self._can_open()
 
     @property
@@ -60,7 +63,8 @@ class Preview:
         if not self._open:
             return None
         self._take_keys()
-        pressed, self._keys = self._keys, []
+        pressed = list(self._keys)
+        self._keys.clear()
         return pressed
 
     def _take_keys(self) -> None:
