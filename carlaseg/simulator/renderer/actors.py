@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ _DEFAULT_CELL_M = 0.3
 _TONE = 1.4
 
 
+# Where a camera is, and by what it scales distances.
+Sight = tuple[Pose, float]
 # GeomNodes, each with the one colour it is drawn in, or None for the colours of its corners.
 _Drawn = tuple[tuple[Any, Any], ...]
 
@@ -110,6 +112,14 @@ def flat_identity(tag: int, instance: int) -> Any:
     return core.ColorAttrib.makeFlat(core.LColor((tag + 0.5) / 256, (low + 0.5) / 256, (high + 0.5) / 256, 1))
 
 
+def _is_near(pose: Pose, sights: Sequence[Sight]) -> bool:
+    """Whether one of these cameras shows an actor with all its details."""
+    return any(
+        (pose.x - eye.x) ** 2 + (pose.y - eye.y) ** 2 + (pose.z - eye.z) ** 2 < (_DETAIL_RANGE_M / scale + 1) ** 2
+        for eye, scale in sights
+    )
+
+
 def _white_material() -> Any:
     """A material that leaves paint to the vertex colours; without one those would count twice, and their alpha too."""
     material = core.Material()
@@ -161,16 +171,18 @@ class ActorScene:
         self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2 * gain), 1))
         self._ambient.setColor(core.LColor(*map(float, base * gain), 1))
 
-    def show(self, actors: Iterable[VisibleActor], *, ids: bool = True) -> None:
+    def show(self, actors: Iterable[VisibleActor], sights: Sequence[Sight], *, ids: bool) -> None:
         """Moves, adds and removes actors so that exactly these are there.
 
         Args:
             actors: all of the frame.
+            sights: what will be drawn from; limbs that none of them can see may stay as they were.
             ids: whether the scene of ids will be drawn; without, it may stay as it was.
         """
         wanted = {actor.actor_id: actor for actor in actors}
         for actor in wanted.values():
-            shell, limbs = bodies.shell_key(actor), bodies.limbs_key(actor)
+            shell = bodies.shell_key(actor)
+            limbs = bodies.limbs_key(actor) if _is_near(actor.pose, sights) else None
             self._show_colored(actor, shell, limbs)
             if ids:
                 self._show_identified(actor, shell, limbs)
@@ -188,7 +200,7 @@ class ActorScene:
             self._shades[actor.actor_id] = _Shade()
         shade = self._shades[actor.actor_id]
         if shell != figure.shell:
-            figure.take_shell(shell, self._shell(shell).colored(), self._far_mesh(shell, limbs).colored())
+            figure.take_shell(shell, self._shell(shell).colored(), self._far_mesh(shell, actor).colored())
             shade.is_relit = True
         if limbs is not None and limbs != figure.limbs:
             figure.take_limbs(limbs, self._limbs(limbs).colored())
@@ -202,7 +214,7 @@ class ActorScene:
         if figure is None:
             figure = self._identified[number] = _Figure(self._id_top, number)
         if shell != figure.shell:
-            near, far = self._shell(shell), self._far_mesh(shell, limbs)
+            near, far = self._shell(shell), self._far_mesh(shell, actor)
             figure.take_shell(shell, near.identified(number), far.identified(number))
         if limbs is not None and limbs != figure.limbs:
             figure.take_limbs(limbs, self._limbs(limbs).identified(number))
@@ -220,18 +232,20 @@ class ActorScene:
         if shade.node is not None:
             shade.node.removeNode()
             shade.node = None
-        if key is not None:
-            looks = [self._meshes[look].corners for look in (figure.shell, figure.limbs) if look is not None]
-            shade.node = self._decals.attach(figure.node, key, actor, np.concatenate(looks))
+        if key is not None and figure.shell is not None:
+            shade.node = self._decals.attach(figure.node, key, actor, self._far_mesh(figure.shell, actor).corners)
 
-    def _far_mesh(self, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> _Mesh:
-        """The whole body in few faces, its limbs at rest."""
+    def _far_mesh(self, shell: bodies.ShellKey, actor: VisibleActor) -> _Mesh:
+        """The whole body in few faces, its limbs at rest; `corners` are those of all its faces."""
         key = ("far", shell)
         mesh = self._meshes.get(key)
         if mesh is None:
+            limbs = bodies.limbs_key(actor)
             resting = () if limbs is None else bodies.build_limbs(limbs._replace(step=1, steer=0))
-            parts = coarsened(bodies.build_shell(shell) + resting, _CELL_M.get(shell.kind, _DEFAULT_CELL_M))
-            mesh = self._meshes[key] = make_mesh(parts, self._palette)
+            whole = bodies.build_shell(shell) + resting
+            mesh = make_mesh(coarsened(whole, _CELL_M.get(shell.kind, _DEFAULT_CELL_M)), self._palette)
+            mesh.corners = np.concatenate([part.positions for part in whole])
+            self._meshes[key] = mesh
         return mesh
 
     def _shell(self, key: bodies.ShellKey) -> _Mesh:

@@ -166,7 +166,8 @@ class Renderer:
             for _, spec, pose in wanted:
                 kinds_at.setdefault(_view(spec, pose), set()).add(spec.kind)
             placed = self._place_passes(kinds_at)
-            self._actors.show(frame.actors, ids=any(kind != "color" for kind, _ in placed))
+            sights = [(view[3], each.lod_scale) for (_, view), each in placed.items()]
+            self._actors.show(frame.actors, sights, ids=any(kind != "color" for kind, _ in placed))
             self._engine.draw_only(each.buffer for each in placed.values())
             return {key: self._picture(spec, _view(spec, pose), placed, frame.elapsed_s) for key, spec, pose in wanted}
 

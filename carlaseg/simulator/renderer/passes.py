@@ -78,7 +78,7 @@ class Pass:
         camera = core.Camera(kind)
         focal_px = width / (2 * tan(radians(fov_deg) / 2))
         camera.setLens(pinhole(self._size, drawn, fov_deg, NEAR_M, FAR_M))
-        self._camera, self._lod_scale = camera, lod_scale(focal_px)
+        self._camera, self._own_lod_scale = camera, lod_scale(focal_px)
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(10)
         if kind == "color":
@@ -115,12 +115,18 @@ class Pass:
     def place(self, pose: Pose) -> None:
         """Moves the camera."""
         # From above nothing hides what is far.
-        self._camera.setLodScale(SMALLEST_LOD_SCALE if pose.z > _ABOVE_ALL_M else self._lod_scale)
+        self._camera.setLodScale(SMALLEST_LOD_SCALE if pose.z > _ABOVE_ALL_M else self._own_lod_scale)
         matrix = camera_matrix(pose)
         self._nodes[0].setMat(matrix)
         if self._sky_camera is not None:
             matrix.setRow(3, core.LVecBase4f(0, 0, 0, 1))
             self._sky_camera.setMat(matrix)
+
+    @property
+    def lod_scale(self) -> float:
+        """What distances are scaled by where it was placed."""
+        scale: float = self._camera.getLodScale()
+        return scale
 
     def pixels(self) -> NDArray[np.uint8]:
         """The last drawing: uint8 (H, W, 4) BGRA, top row first, valid until the next drawing."""
