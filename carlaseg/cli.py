@@ -66,7 +66,7 @@ COMMANDS: dict[str, Command] = {
     "fit": Command(configs.FitConfig, "carlaseg.training.fit", "fit_command"),
     "runs": Command(configs.RunsConfig, "carlaseg.training.runs", "runs_command"),
     "keep": Command(configs.KeepConfig, "carlaseg.training.keep", "keep_command", ("run",)),
-    "models": Command(configs.ModelsConfig, "carlaseg.training.train", "models_command"),
+    "models": Command(configs.ModelsConfig, "carlaseg.training.listing", "models_command"),
     "simulate": Command(configs.SimulateConfig, "carlaseg.simulator.command", "simulate_command"),
     "doctor": Command(configs.DoctorConfig, "carlaseg.doctor", "doctor_command"),
 }

@@ -193,9 +193,15 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsConfig:
-    """List the networks with their parameters."""
+    """List the networks with their parameters, multiply-adds and memory."""
 
+    models: tuple[str, ...] = ()
+    """Networks to list; all of them when none is given."""
     num_classes: int = 29
     """Classes to build them with."""
+    size: Size = Size(160, 160)
+    """Height x width of the picture that multiply-adds and memory are counted for."""
+    measure: bool = False
+    """Measure the memory by a short training of each network, in a process of its own: half a minute each."""
     json: bool = False
     """Print the table as one JSON object on standard output."""

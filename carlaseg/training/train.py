@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 
 from carlaseg.checkpoint import RunFolder, load_training_state, save_weights
-from carlaseg.config import ModelsConfig, TrainConfig
+from carlaseg.config import TrainConfig
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
 from carlaseg.errors import ConfigError, Interrupted
 from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
-from carlaseg.training.device import prepare_backend
 from carlaseg.training.finish import Log, say_end, score_best, write_scores
 from carlaseg.training.loop import State, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
@@ -148,35 +147,6 @@ def train_command(config: TrainConfig) -> int:
     done = train(config)
     if config.json and done is not None:
         result(json.dumps(done.to_json()))
-    return 0
-
-
-def models_command(config: ModelsConfig) -> int:
-    """`carlaseg models`: every network with its parameters."""
-    prepare_backend()
-    from carlaseg import models
-
-    rows = []
-    for name in models.names():
-        model = models.build(name, config.num_classes)
-        trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
-        row = models.network(name)
-        rows.append(
-            {
-                "name": name,
-                "parameters": model.count_params(),
-                "trainable": trained,
-                "summary": row.summary,
-                "source": row.source,
-            }
-        )
-    if config.json:
-        result(json.dumps({"format": 1, "num_classes": config.num_classes, "networks": rows}))
-        return 0
-    width = max(len(entry["name"]) for entry in rows)
-    result(f"{'network':<{width}} {'parameters':>11} {'trainable':>11}   at {config.num_classes} classes")
-    for entry in rows:
-        result(f"{entry['name']:<{width}} {entry['parameters']:>11,} {entry['trainable']:>11,}   {entry['summary']}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -18,8 +19,9 @@ from carlaseg.checkpoint import RunFolder, load_model, save_weights
 from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
 from carlaseg.training import train as story
+from carlaseg.training.listing import models_command
 from carlaseg.training.network import network_options
-from carlaseg.training.train import TrainResult, models_command, train, train_command
+from carlaseg.training.train import TrainResult, train, train_command
 
 Finished = tuple[Path, TrainResult]
 
@@ -285,15 +287,22 @@ def test_classes_of_another_scheme_are_trained_by_meaning(folder: Path) -> None:
     assert shown == {"Sky", "Road", "Car"}
 
 
-def test_the_models_are_listed_with_their_parameters(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from carlaseg import models
-
-    monkeypatch.setattr(models, "names", lambda: ("fc_densenet", "fc_densenet56"))
-    assert models_command(ModelsConfig(num_classes=13, json=True)) == 0
+def test_the_models_are_listed_with_parameters_multiply_adds_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ModelsConfig(models=("fc_densenet", "fc_densenet56"), num_classes=13, size=Size(224, 224))
+    assert models_command(dataclasses.replace(wanted, json=True)) == 0
     rows = json.loads(capsys.readouterr().out)["networks"]
     assert [(row["name"], row["parameters"]) for row in rows] == [
         ("fc_densenet", 724_942),
         ("fc_densenet56", 1_398_349),
     ]
+    assert rows[1]["multiply_adds"] == pytest.approx(8.92e9, rel=0.01)  # docs/models.md, at 11 classes
+    assert all(row["expected_bytes"] > 2**29 and row["measured_bytes"] is None for row in rows)
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_listed_network_is_measured_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ModelsConfig(models=("enet",), num_classes=3, size=Size(32, 32), measure=True)
+    assert models_command(wanted) == 0
+    listed = capsys.readouterr().out.splitlines()[-1].split()
+    assert listed[0] == "enet"
+    assert 0.3 < float(listed[4]) < 3.0
