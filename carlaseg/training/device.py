@@ -39,7 +39,7 @@ def find_device() -> Device:
     label = f"keras {keras.version()} on {_backend_version(backend)}"
     if names:
         return Device(f"GPU {names[0]}", True, label)
-    unused = _nvidia_gpus()
+    unused = nvidia_gpus()
     warning = None
     if unused:
         install = {
@@ -130,7 +130,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def _nvidia_gpus() -> list[str]:
+def nvidia_gpus() -> list[str]:
     return _nvidia_smi("name")
 
 

@@ -29,6 +29,7 @@ from carlaseg.checkpoint import RunFolder
 from carlaseg.config import TrainConfig, to_json
 from carlaseg.console import StopRequest, say
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted
+from carlaseg.training.device import nvidia_gpus
 
 LEFT_TO_END_S = 20.0
 """Time the others get to end once one has failed; they wait in a sum that will never come."""
@@ -50,7 +51,7 @@ def start_all(config: TrainConfig) -> int:
         CarlasegError: another process than 0 failed.
     """
     say(
-        "together", f"{config.processes} processes, each with {config.batch_size // config.processes} images of a batch"
+        "share", f"{config.processes} processes, each with {config.batch_size // config.processes} images of a batch"
     )
     coordinator = f"127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory(prefix="carlaseg-processes-") as scratch, contextlib.ExitStack() as opened:
@@ -60,23 +61,25 @@ def start_all(config: TrainConfig) -> int:
         processes = [_start(settings, coordinator, rank, config, logs[rank]) for rank in range(config.processes)]
         try:
             with _signals_go_to(processes[0]):
-                _wait(processes)
+                codes = _wait(processes)
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
-        for rank, process in enumerate(processes[1:], 1):
-            if process.returncode and not processes[0].returncode:
-                said = (Path(scratch) / f"{rank}.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-                raise CarlasegError(
-                    f"process {rank} of {config.processes}: expected it to train to the end, received exit code "
-                    f"{process.returncode}: {' / '.join(said[-LINES_SHOWN:])}"
-                )
-    return processes[0].returncode
+        failed = next((rank for rank, code in enumerate(codes) if code), None)
+        if failed is not None and not codes[0]:  # process 0 has told of its own failure
+            said = (Path(scratch) / f"{failed}.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+            raise CarlasegError(
+                f"process {failed} of {config.processes}: expected it to train to the end, received exit code "
+                f"{codes[failed]}: {' / '.join(said[-LINES_SHOWN:])}"
+            )
+    return codes[0] or 0
 
 
 def _start(settings: Path, coordinator: str, rank: int, config: TrainConfig, log: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {"KERAS_BACKEND": "jax", **os.environ}
+    if len(nvidia_gpus()) >= config.processes:
+        environment.setdefault("CUDA_VISIBLE_DEVICES", str(rank))  # each would otherwise take the memory of all
     return subprocess.Popen(
         [sys.executable, "-m", "carlaseg", "train", "--config", str(settings)]
         + ["--coordinator", coordinator, "--process", str(rank)],
@@ -88,14 +91,17 @@ def _start(settings: Path, coordinator: str, rank: int, config: TrainConfig, log
     )
 
 
-def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended, or one has failed and the others had time to."""
+def _wait(processes: list[subprocess.Popen[bytes]]) -> list[int | None]:
+    """The exit codes once all have ended, or one has failed and the others had time to; None of one that goes on."""
     failed_s = None
-    while any(process.poll() is None for process in processes):
-        if failed_s is None and any(process.returncode for process in processes):
+    while True:
+        codes = [process.poll() for process in processes]
+        if None not in codes:
+            return codes
+        if failed_s is None and any(codes):
             failed_s = time.monotonic()
         if failed_s is not None and time.monotonic() - failed_s > LEFT_TO_END_S:
-            return
+            return codes
         time.sleep(0.1)
 
 

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from tiny_training import settings, stored
 
 from carlaseg.config import TrainConfig, to_json
-from carlaseg.errors import ConfigError
+from carlaseg.errors import CarlasegError, ConfigError
+from carlaseg.training import processes
 from carlaseg.training.train import train
 
 LIMIT_S = 400
@@ -65,6 +67,23 @@ def test_what_ends_one_process_ends_all_of_them_with_its_error(folder: Path) -> 
     assert two.returncode == 6
     assert "nowhere" in said
     assert "Traceback" not in said
+
+
+def test_a_process_that_dies_alone_is_named_and_the_one_that_waits_for_it_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def stand_in(settings: Path, coordinator: str, rank: int, config: TrainConfig, log: IO[bytes]) -> Any:
+        does = "import time; time.sleep(60)" if rank == 0 else "import sys; sys.exit('the disk is gone')"
+        started.append(subprocess.Popen([sys.executable, "-S", "-c", does], stderr=log))
+        return started[-1]
+
+    monkeypatch.setattr(processes, "_start", stand_in)
+    monkeypatch.setattr(processes, "LEFT_TO_END_S", 0.1)
+    with pytest.raises(CarlasegError, match=r"process 1 of 2: .* received exit code 1: the disk is gone"):
+        processes.start_all(TrainConfig(processes=2))
+    assert [process.returncode for process in started] == [-signal.SIGKILL, 1]
 
 
 def test_a_process_of_several_needs_to_know_which_it_is() -> None:
