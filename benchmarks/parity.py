@@ -1,11 +1,16 @@
 """Every network in every format against its checkpoint: the parity table of docs/results.md.
 
-    python benchmarks/parity.py [--quick] [--networks NAME ...] [--formats NAME ...] [--precisions NAME ...] [--steps N]
+    python benchmarks/parity.py [--quick] [--runs RUN ...] [--networks NAME ...] [--formats NAME ...]
+                                [--precisions NAME ...] [--steps N] [--minutes N] [--again]
 
-Each network does a few steps on drawn scenes and is exported by `carlaseg export`, whose report fills the row. The
-floor is left open, so that what would be refused shows. After so few steps classes lie close together and a small
-error turns more pixels than in a trained network: the shares here are on the low side. --quick: the smallest member
-of each family, ONNX alone, nothing written.
+`--runs` takes trained run folders and compares on their own validation frames. Without it each network of the list does
+a few steps on drawn scenes first: after so few, classes lie close together and a small error turns more pixels than in
+a trained network, so those shares are on the low side; a row says how it was trained. The floor is left open, so that
+what would be refused shows. A network is loaded, folded and converted to ONNX once for all its rows.
+
+The work may be cut into pieces: rows are written to results/parity.json and results/parity.md as they are made, what is
+there is not made again (`--again` does), and `--minutes` ends a piece. --quick: the smallest member of each family,
+ONNX alone, nothing written.
 """
 
 from __future__ import annotations
@@ -13,8 +18,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +32,115 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from made_run import write_run, write_scenes  # noqa: E402
-from measuring import write_results  # noqa: E402
+from measuring import RESULTS, write_results  # noqa: E402
 
 from carlaseg import models  # noqa: E402
+from carlaseg.checkpoint import RunFolder  # noqa: E402
 from carlaseg.config import ExportConfig  # noqa: E402
 from carlaseg.errors import CarlasegError  # noqa: E402
-from carlaseg.inference.exporting import export  # noqa: E402
+from carlaseg.inference.exporting import Loaded, export  # noqa: E402
 from carlaseg.inference.exporting.formats import FORMATS  # noqa: E402
 
 SIZE = (96, 128)
+SCENES, STEPS, QUICK_STEPS, CALIBRATION, IMAGES = 24, 30, 20, 32, 40
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "openvino", "nncf", "ai-edge-litert")
 HEADER = (
-    "| network | format | precision | logits differ (largest, mean) | same class | mIoU drop, points | MB | ms | "
-    "checkpoint ms | in float |"
+    "| network | trained | format | precision | logits differ (largest, mean) | same class | mIoU drop, points | MB "
+    "| ms | checkpoint ms | in float |\n| --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"
 )
+Row = dict[str, Any]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--runs", nargs="+", type=Path, default=[], help="trained run folders, in place of networks")
     parser.add_argument("--networks", nargs="+", default=None)
     parser.add_argument("--formats", nargs="+", default=None, choices=list(FORMATS))
     parser.add_argument("--precisions", nargs="+", default=["float32", "float16", "int8"])
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--minutes", type=float, default=None, help="begin no further row after so many")
+    parser.add_argument("--again", action="store_true", help="make rows anew that are there")
     given = parser.parse_args()
-    networks = given.networks or [n for n in models.names() if not given.quick or models.network(n).smallest]
     formats = given.formats or (["onnx"] if given.quick else list(FORMATS))
-    rows: list[dict[str, Any]] = []
-    print(HEADER + "\n| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
+    wanted = [
+        (to, precision) for to in formats for precision in given.precisions if precision in FORMATS[to].precisions
+    ]
+    rows = {} if given.quick else earlier()
+    ends_s = time.monotonic() + 60 * given.minutes if given.minutes else float("inf")
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        data = write_scenes(base / "scenes", 24, SIZE)
-        for name in networks:
-            options = dict(models.network(name).smallest or {}) if given.quick else {}
-            steps = given.steps if given.steps is not None else (20 if given.quick else 30)
-            run = write_run(base / "runs", name, data, SIZE, steps, options)
-            for to in formats:
-                for precision in given.precisions:
-                    if precision in FORMATS[to].precisions:
-                        rows.append(row(run, name, to, precision))
-                        print(line(rows[-1]), flush=True)
-    if not given.quick:
-        write_results("parity", PACKAGES, size=list(SIZE), rows=rows)
-    return 0 if all("error" not in entry for entry in rows) else 1
+        for name, make in candidates(given, Path(folder)):
+            left = [pair for pair in wanted if given.again or (name, *pair) not in rows]
+            if not left or time.monotonic() > ends_s:
+                continue
+            run, trained = make()
+            with contextlib.redirect_stderr(io.StringIO()):
+                loaded = Loaded(RunFolder(run))
+            for to, precision in left:
+                if time.monotonic() > ends_s:
+                    break
+                rows[name, to, precision] = row(run, loaded, name, trained, to, precision, Path(folder))
+                print(line(rows[name, to, precision]), flush=True)
+                if not given.quick:
+                    write(rows)
+    return 0 if all("error" not in entry for entry in rows.values()) else 1
 
 
-def row(run: Path, network: str, to: str, precision: str) -> dict[str, Any]:
+def candidates(given: argparse.Namespace, base: Path) -> Iterator[tuple[str, Callable[[], tuple[Path, str]]]]:
+    """Names of what is to be compared, each with what makes its run folder and says how it was trained."""
+    for run in given.runs:
+        yield run.name, partial(trained_run, run)
+    if given.runs:
+        return
+    names = given.networks or [n for n in models.names() if not given.quick or models.network(n).smallest]
+    steps = given.steps if given.steps is not None else (QUICK_STEPS if given.quick else STEPS)
+    for name in names:
+        yield name, partial(drawn_run, name, base, steps, given.quick)
+
+
+def trained_run(path: Path) -> tuple[Path, str]:
+    """A run folder that is there, and how long it was trained."""
+    epochs = RunFolder(path).metrics()
+    minutes = sum(float(epoch.get("train_s") or 0) for epoch in epochs) / 60
+    return path, f"{RunFolder(path).model_card().network}, {len(epochs)} epochs, {minutes:.0f} min"
+
+
+def drawn_run(name: str, base: Path, steps: int, small: bool) -> tuple[Path, str]:
+    """A run folder of a network that did so many steps on drawn scenes."""
+    data = base / "scenes"
+    if not data.is_dir():
+        write_scenes(data, SCENES, SIZE)
+    options = dict(models.network(name).smallest or {}) if small else {}
+    began_s = time.monotonic()
+    run = write_run(base / "runs", name, data, SIZE, steps, options)
+    return run, f"{steps} steps, {time.monotonic() - began_s:.0f} s"
+
+
+def row(run: Path, loaded: Loaded, name: str, trained: str, to: str, precision: str, folder: Path) -> Row:
     """One export; its report, or what was said instead."""
-    config = ExportConfig(run=run, to=to, precision=precision, max_miou_drop=100.0, overwrite=True)  # type: ignore[arg-type]
-    head = {"network": network, "format": to, "precision": precision}
+    output = folder / "exports" / name / precision / f"model{FORMATS[to].suffix}"
+    config = ExportConfig(
+        run=run,
+        to=to,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
+        output=output,
+        max_miou_drop=100.0,
+        calibration=CALIBRATION,
+        images=IMAGES,
+        overwrite=True,
+    )
+    head = {"network": name, "trained": trained, "format": to, "precision": precision}
+    began_s = time.monotonic()
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            report = export(config).report
+            report = export(config, loaded).report
     except CarlasegError as error:
         return {**head, "error": error.message}
     parity = report.parity
     return {
         **head,
+        "size": list(report.picture_size),
         "logits_max": parity.logits_max,
         "logits_mean": parity.logits_mean,
         "logits_scale": parity.logits_scale,
@@ -91,12 +152,28 @@ def row(run: Path, network: str, to: str, precision: str) -> dict[str, Any]:
         "latency_ms": report.speed.latency_ms,
         "checkpoint_latency_ms": report.checkpoint_speed.latency_ms,
         "kept_float": list(report.card.kept_float),
+        "made_in_s": round(time.monotonic() - began_s, 1),
     }
 
 
-def line(entry: dict[str, Any]) -> str:
+def earlier() -> dict[tuple[str, str, str], Row]:
+    """Rows that an earlier piece of the work wrote, without those that ended in an error."""
+    path = RESULTS / "parity.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    return {(r["network"], r["format"], r["precision"]): r for r in rows if "error" not in r}
+
+
+def write(rows: dict[tuple[str, str, str], Row]) -> None:
+    """Write results/parity.json, and the same as a table for people."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        write_results("parity", PACKAGES, rows=list(rows.values()))
+    text = "\n".join([HEADER, *(line(entry) for entry in rows.values())]) + "\n"
+    (RESULTS / "parity.md").write_text(text, encoding="utf-8")
+
+
+def line(entry: Row) -> str:
     """A row of the table."""
-    head = f"| {entry['network']} | {entry['format']} | {entry['precision']} |"
+    head = f"| {entry['network']} | {entry['trained']} | {entry['format']} | {entry['precision']} |"
     if "error" in entry:
         return f"{head} {entry['error']} | | | | | | |"
     return (

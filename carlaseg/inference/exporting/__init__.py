@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from carlaseg.inference.exporting.export import ExportResult, export, export_command
+from carlaseg.inference.exporting.export import ExportResult, Loaded, export, export_command
 
-__all__ = ["ExportResult", "export", "export_command"]
+__all__ = ["ExportResult", "Loaded", "export", "export_command"]

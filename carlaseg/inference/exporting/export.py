@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import __version__
 from carlaseg.backend import prepare_backend
-from carlaseg.checkpoint import ModelCard, RunFolder, load_model
+from carlaseg.checkpoint import RunFolder, load_model
 from carlaseg.config import ExportConfig, Size
 from carlaseg.console import result, say
 from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, Interrupted
@@ -52,8 +53,42 @@ class ExportResult:
     report: Report
 
 
-def export(config: ExportConfig) -> ExportResult:
+class Loaded:
+    """A run's network, loaded and folded once, for as many exports as are wanted of it.
+
+    Args:
+        run: the run folder.
+        checkpoint: which of its weights.
+
+    Raises:
+        CheckpointError: its weights cannot be used.
+        ConfigError: Keras runs on another backend than TensorFlow.
+    """
+
+    def __init__(self, run: RunFolder, checkpoint: Literal["best", "last"] = "best") -> None:
+        prepare_backend()
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            raise ConfigError(
+                f"expected Keras on TensorFlow, whose graphs the converters read, received {keras.backend.backend()}.",
+                (("there", "KERAS_BACKEND=tensorflow carlaseg export ..."),),
+            )
+        from carlaseg.inference.exporting.folding import blocks, folded
+
+        model = load_model(run, checkpoint)
+        self.checkpoint = KerasPredictor(model)
+        self.folded = folded(model)
+        self.blocks = blocks(model)
+        self.conversions: dict[str, bytes] = {}
+
+
+def export(config: ExportConfig, loaded: Loaded | None = None) -> ExportResult:
     """Make an artefact of a run, with its parity report beside it.
+
+    Args:
+        config: the settings.
+        loaded: the run's network, where an earlier export loaded it.
 
     Raises:
         ConfigError: a precision the format lacks, a missing package, a name that is taken, another Keras backend.
@@ -81,13 +116,14 @@ def export(config: ExportConfig) -> ExportResult:
 
     try:
         with _beside(path) as folder:
-            made = _Made(config, form, run, card, folder / path.name, pictures)
-            reference = Reference(made.logits, labelled, card.class_names)
+            network = loaded or Loaded(run, config.checkpoint)
+            made = _Made(config, form, run, network, folder / path.name, pictures)
+            reference = Reference(network.checkpoint.logits, labelled, card.class_names)
             artefact = made.artefact(reference)
             parity = reference.compare(artefact)
             if parity.miou_drop > config.max_miou_drop:
                 raise _below_floor(config, parity.miou_drop, made.card.kept_float)
-            checkpoint_speed, speed = measure_speed(made.checkpoint, artefact, labelled.images)
+            checkpoint_speed, speed = measure_speed(network.checkpoint, artefact, labelled.images)
             report = Report(
                 card=made.card,
                 artefact=path.name,
@@ -98,7 +134,7 @@ def export(config: ExportConfig) -> ExportResult:
                 checkpoint_bytes=4 * card.parameters,
                 speed=speed,
                 checkpoint_speed=checkpoint_speed,
-                checkpoint_runtime=made.checkpoint.name,
+                checkpoint_runtime=network.checkpoint.name,
                 picture_size=size,
                 calibrated_with=calibrated_with,
             )
@@ -138,29 +174,17 @@ class _Made:
         config: ExportConfig,
         form: Format,
         run: RunFolder,
-        card: ModelCard,
+        network: Loaded,
         path: Path,
         pictures: tuple[NDArray[np.uint8], ...],
     ) -> None:
-        prepare_backend()
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
-            raise ConfigError(
-                f"expected Keras on TensorFlow, whose graphs the converters read, received {keras.backend.backend()}.",
-                (("there", "KERAS_BACKEND=tensorflow carlaseg export ..."),),
-            )
-        from carlaseg.inference.exporting.folding import blocks, folded
-
         self.path = path
-        self.checkpoint = KerasPredictor(model := load_model(run, config.checkpoint))
         self._config = config
         self._run = run
+        self._network = network
         self._pictures = pictures
-        self._model = folded(model)
-        self._blocks = blocks(model)
         self._write = importlib.import_module(f"carlaseg.inference.exporting.{form.module}").write
-        self.logits = self.checkpoint.logits
+        card = run.model_card()
         size = config.size or Size(*card.size)
         self.card = ArtefactCard(
             carlaseg=__version__,
@@ -180,7 +204,9 @@ class _Made:
         """The artefact, opened; with eight bits, one that keeps the floor if there is one."""
         if self._config.precision != "int8":
             return self._opened(Attempt((), ()))
-        expected = [self.logits(picture)[0].argmax(axis=-1) for picture in self._pictures[:RANKED_WITH]]
+        expected = [
+            self._network.checkpoint.logits(picture)[0].argmax(axis=-1) for picture in self._pictures[:RANKED_WITH]
+        ]
         drops: dict[Attempt, float] = {}
 
         def passes(attempt: Attempt) -> bool:
@@ -193,9 +219,9 @@ class _Made:
             pairs = zip(self._pictures, expected, strict=False)
             return float(np.mean([predict(picture, ids.shape)[0] == ids for picture, ids in pairs]))
 
-        attempt = least_float(self._blocks, passes, agreement, lambda sentence: say("int8", sentence))
+        attempt = least_float(self._network.blocks, passes, agreement, lambda sentence: say("int8", sentence))
         if attempt is None:
-            raise _below_floor(self._config, min(drops.values()), tuple(self._blocks))
+            raise _below_floor(self._config, min(drops.values()), tuple(self._network.blocks))
         return open_artefact(self.path)
 
     def _opened(self, attempt: Attempt) -> ArtefactPredictor:
@@ -205,7 +231,18 @@ class _Made:
             elif self.path.suffix != "" or old == self.path:
                 old.unlink(missing_ok=True)
         self.card = replace(self.card, kept_float=attempt.kept)
-        self._write(Task(self._model, self.card, self.path, self._run.path, self._pictures, attempt.layers))
+        network = self._network
+        self._write(
+            Task(
+                model=network.folded,
+                card=self.card,
+                path=self.path,
+                run=self._run.path,
+                pictures=self._pictures,
+                kept_float=attempt.layers,
+                conversions=network.conversions,
+            )
+        )
         return open_artefact(self.path)
 
 

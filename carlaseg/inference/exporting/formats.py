@@ -6,7 +6,7 @@ A format knows its converter and its file, nothing of runs, images or scores.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Task:
         run: the run folder, for a format that is made in another process.
         pictures: int8: to calibrate with, each uint8 (1, H, W, 3).
         kept_float: int8: names of layers to leave in float.
+        conversions: what a format made of the same network before and may use again; a search for the layers to leave
+            in float asks for the same network many times.
     """
 
     model: Any
@@ -35,6 +37,7 @@ class Task:
     run: Path
     pictures: tuple[NDArray[np.uint8], ...] = ()
     kept_float: tuple[str, ...] = ()
+    conversions: dict[str, bytes] = field(default_factory=dict)
 
 
 Write = Callable[[Task], None]

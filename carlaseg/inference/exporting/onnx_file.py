@@ -41,8 +41,12 @@ def write(task: Task) -> None:
 
 def converted(task: Task) -> Any:
     """The network as an ONNX model, float32."""
+    import onnx
     import tf2onnx
 
+    known = f"onnx {task.card.size} {task.card.output}"
+    if known in task.conversions:
+        return onnx.load_from_string(task.conversions[known])
     graph = traced(task.model, task.card.size, task.card.output == "ids")
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -50,6 +54,7 @@ def converted(task: Task) -> Any:
         model, _ = tf2onnx.convert.from_function(
             graph.function, input_signature=graph.function.input_signature, opset=OPSET
         )
+    task.conversions[known] = model.SerializeToString()
     return model
 
 
