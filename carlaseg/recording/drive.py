@@ -17,11 +17,12 @@ from statistics import median
 from typing import Any
 
 from carlaseg.config import RecordConfig
-from carlaseg.dataset.records import DroppedRecord, FrameRecord, Pose
+from carlaseg.dataset.records import DroppedRecord, FrameRecord
 from carlaseg.errors import SimulatorError
 from carlaseg.recording.casting import cast_driver
 from carlaseg.recording.drivers import Driver
 from carlaseg.recording.events import EgoEvents
+from carlaseg.recording.frame_line import frame_line
 from carlaseg.recording.pictures import is_blank
 from carlaseg.recording.preview import Cockpit
 from carlaseg.recording.replay import ReplayedEgo
@@ -45,8 +46,6 @@ RESTARTS_BEFORE_GIVING_UP = 5
 """One after the other, without a frame worth saving between them."""
 TICKS_TIMED = 5
 """The last ones, from which the time of a frame is told: the first ones build caches on both sides."""
-DECIMALS = 6
-"""Micrometres and microseconds; beyond them are only the rounding errors of 32-bit floats and of time differences."""
 
 
 @dataclass(frozen=True)
@@ -351,21 +350,16 @@ class Drive:
                 raise MissingFrame(simulator_frame, f"{sensor.name}: a black picture", ())
         # Never actor.get_transform(): that may be of another tick.
         ego = snapshot.find(self.ego.id)
-        velocity = self.driver.velocity_mps(ego)
-        line = FrameRecord(
-            frame=self.tick_count,
-            timestamp_s=round(float(snapshot.timestamp.elapsed_seconds) - self._began_at_s, DECIMALS),
-            ego=pose_of(ego.get_transform()),
-            sensors={name: pose_of(sensor_frame.data.transform) for name, sensor_frame in collected.items()},
-            velocity_mps=(round(velocity[0], DECIMALS), round(velocity[1], DECIMALS), round(velocity[2], DECIMALS)),
-            speed_kmh=round(3.6 * sum(component**2 for component in velocity) ** 0.5, DECIMALS),
-            weather=self.weather,
-            events=self._take_events(simulator_frame),
-            measurements={
-                sensor.name: values
-                for sensor in self.rig.spec.sensors
-                if (values := sensor.values(collected[sensor.name].data)) is not None
-            },
+        elapsed_s = float(snapshot.timestamp.elapsed_seconds) - self._began_at_s
+        line = frame_line(
+            self.tick_count,
+            elapsed_s,
+            ego,
+            self.driver.velocity_mps(ego),
+            self.rig.spec,
+            collected,
+            self.weather,
+            self._take_events(simulator_frame),
         )
         return DriveFrame(line, collected)
 
@@ -397,12 +391,3 @@ class Drive:
             ) from error
         if self._drops_in_a_row == DROPS_BEFORE_LISTENING_AGAIN and error.names:
             self.rig.listen_again(error.names)
-
-
-def pose_of(transform: Any) -> Pose:
-    """A `carla.Transform` as it is written down."""
-    place, turn = transform.location, transform.rotation
-    return Pose(
-        (round(float(place.x), DECIMALS), round(float(place.y), DECIMALS), round(float(place.z), DECIMALS)),
-        (round(float(turn.pitch), DECIMALS), round(float(turn.yaw), DECIMALS), round(float(turn.roll), DECIMALS)),
-    )
