@@ -16,7 +16,7 @@ _ABOVE_ROAD_M = 0.5
 
 def build_spawn_points(network: RoadNetwork) -> tuple[Pose, ...]:
     """Poses in CARLA's frame, half a metre above the road, at least 12 m apart, in the order of roads and lanes."""
-    places: list[tuple[float, float, float, float]] = []
+    places: list[tuple[float, float, float, float, float]] = []
     for road in network.roads.values():
         if road.junction != -1:
             continue
@@ -35,18 +35,25 @@ def build_spawn_points(network: RoadNetwork) -> tuple[Pose, ...]:
                 wide = np.abs(bounds[lane.id] - bounds[lane.id - side]) > 2.0
                 points = road.points(s, (bounds[lane.id] + bounds[lane.id - side]) / 2)
                 heading = road.plan.at(s)[2] + (np.pi if lane.id > 0 else 0.0)
-                places.extend((*p, h) for p, h in zip(points[wide], heading[wide], strict=True))
-    kept = _spread(np.array(places).reshape(-1, 4))
+                slope = (road.elevation.at(s + 0.5) - road.elevation.at(s - 0.5)) * (-1.0 if lane.id > 0 else 1.0)
+                places.extend((*p, h, g) for p, h, g in zip(points[wide], heading[wide], slope[wide], strict=True))
+    kept = _spread(np.array(places).reshape(-1, 5))
     return tuple(
-        Pose(float(x), float(-y), float(z) + _ABOVE_ROAD_M, yaw=float((-np.degrees(h) + 180.0) % 360.0 - 180.0))
-        for x, y, z, h in kept
+        Pose(
+            float(x),
+            float(-y),
+            float(z) + _ABOVE_ROAD_M,
+            pitch=float(np.degrees(np.arctan(g))),
+            yaw=float((-np.degrees(h) + 180.0) % 360.0 - 180.0),
+        )
+        for x, y, z, h, g in kept
     )
 
 
 def _spread(
     places: np.ndarray[tuple[int, int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Those of the places (n, 4) that keep their distance from all kept before them."""
+    """Those of the places (n, 5) that keep their distance from all kept before them."""
     if len(places) == 0:
         return places
     points = shapely.points(places[:, :2])

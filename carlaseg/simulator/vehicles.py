@@ -61,7 +61,8 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
     yaw = pose.yaw if turn == 0.0 else normalize_deg(pose.yaw + math.degrees(turn))
     cos_yaw, sin_yaw = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     if vehicle.has_gravity:
-        pitch = ground.pitch_deg(x, y, cos_yaw, sin_yaw, wheelbase / 2, pose.z)
+        # A vehicle that stands keeps the attitude it was put in.
+        pitch = ground.pitch_deg(x, y, cos_yaw, sin_yaw, wheelbase / 2, pose.z) if chord else pose.pitch
         vehicle.pose = Pose(x, y, ground.height(x, y, pose.z), pitch, yaw, 0.0)
     else:
         pitch = 0.0

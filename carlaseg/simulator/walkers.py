@@ -17,7 +17,7 @@ KERB_M = 0.4
 def stand(walker: Walker, ground: Elevation) -> None:
     """Put a walker that has just been placed on its feet; its origin is its middle, as in CARLA."""
     pose, half_height = walker.pose, walker.extent[2]
-    level = ground.height(pose.x, pose.y)
+    level = ground.height(pose.x, pose.y, pose.z)
     above = pose.z - level
     if 0.0 <= above <= KERB_M:
         level = pose.z
@@ -39,7 +39,7 @@ def step_walker(walker: Walker, ground: Elevation, dt_s: float) -> None:
     cos_yaw, sin_yaw = direction.x / length, direction.y / length
     distance = control.speed * dt_s
     x, y = pose.x + cos_yaw * distance, pose.y + sin_yaw * distance
-    z = pose.z + ground.height(x, y) - ground.height(pose.x, pose.y)
+    z = pose.z + ground.height(x, y, pose.z) - ground.height(pose.x, pose.y, pose.z)
     walker.pose = Pose(x, y, z, 0.0, math.degrees(math.atan2(sin_yaw, cos_yaw)), 0.0)
     walker.velocity = (cos_yaw * control.speed, sin_yaw * control.speed, 0.0)
     walker.travelled_m += distance

@@ -213,3 +213,15 @@ def test_a_vehicle_stays_on_a_bridge_and_another_passes_below():
     run(world, 60)
     assert (above.pose.z, below.pose.z) == (6.0, 0.0)
     assert above.pose.x > 90.0
+
+
+def test_a_vehicle_keeps_the_attitude_it_was_put_in_until_it_moves():
+    """As CARLA's test_spawnpoints asks: after a tick, pitch, yaw and roll are those of the spawn point."""
+    slope = np.repeat(np.linspace(0.0, 20.0, 51, dtype=np.float32)[None], 26, axis=0)
+    world = World(street(heights=slope))
+    car = spawn(world, "vehicle.tesla.model3", Pose(100.0, 1.75, 10.5, pitch=1.5))
+    run(world, 2)
+    assert car.pose.pitch == 1.5
+    set_velocity(car, Vector3(5.0, 0.0, 0.0))
+    run(world, 1)
+    assert car.pose.pitch == pytest.approx(math.degrees(math.atan(0.1)), abs=0.01)
