@@ -74,16 +74,22 @@ class _Group:
     vector: Any
 
     def joined(self, tensors: Sequence[Any]) -> Any:
-        """One tensor a weight of the network, in its order; this group's, end to end."""
-        return ops.concatenate([_flat(tensors[place]) for place in self.places])
+        """This group's tensors end to end, out of one a weight of the network; zeros where there is none."""
+        return ops.concatenate(
+            [
+                ops.zeros(math.prod(weight.shape)) if tensors[place] is None else _flat(tensors[place])
+                for place, weight in zip(self.places, self.weights, strict=True)
+            ]
+        )
 
-    def put_back(self, vector: Any) -> None:
-        """Give every weight its part of a vector."""
+    def put_back(self, vector: Any, moved: Sequence[bool]) -> None:
+        """Give every weight its part of a vector; those of the network that did not move stay what they are."""
         ends = list(itertools.accumulate(math.prod(weight.shape) for weight in self.weights))
         # TensorFlow does not split into one part.
         parts = ops.split(vector, ends[:-1]) if len(ends) > 1 else [vector]
-        for weight, part in zip(self.weights, parts, strict=True):
-            weight.assign(part if len(weight.shape) == 1 else ops.reshape(part, weight.shape))
+        for place, weight, part in zip(self.places, self.weights, parts, strict=True):
+            if moved[place]:
+                weight.assign(part if len(weight.shape) == 1 else ops.reshape(part, weight.shape))
 
 
 def _flat(tensor: Any) -> Any:
@@ -117,13 +123,21 @@ class _Flat:
         super().build([group.vector for group in groups])  # type: ignore[misc]
 
     def apply(self: Any, grads: Sequence[Any], trainable_variables: Any = None) -> None:
-        """Update all weights from their gradients, in the order the optimiser was built with."""
+        """Update weights from their gradients.
+
+        Args:
+            grads: one a variable, None where the loss does not depend on it.
+            trainable_variables: the variables; when not given, all that the optimiser was built with. What was frozen
+                since then is not among them and does not move, nor decay.
+        """
         groups, weights = self.flat_layout.groups, self.flat_layout.weights
+        given = dict(zip(map(id, trainable_variables or weights), grads, strict=True))
+        gradients = [given.get(id(weight)) for weight in weights]
         for group in groups:
             group.vector.assign(group.joined(weights))
-        super().apply([group.joined(grads) for group in groups], [group.vector for group in groups])  # type: ignore[misc]
+        super().apply([group.joined(gradients) for group in groups], [group.vector for group in groups])  # type: ignore[misc]
         for group in groups:
-            group.put_back(group.vector)
+            group.put_back(group.vector, [gradient is not None for gradient in gradients])
 
     def stateless_apply(self: Any, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> Any:
         """JAX's way: values in, new values out."""
@@ -136,8 +150,9 @@ class _Flat:
     def finalize_variable_values(self: Any, var_list: Sequence[Any]) -> None:
         """Put the averages in the place of the weights, where averages are kept."""
         if self.use_ema:
+            everywhere = [True] * len(self.flat_layout.weights)
             for group, average in zip(self.flat_layout.groups, self._model_variables_moving_average, strict=True):
-                group.put_back(average)
+                group.put_back(average, everywhere)
 
 
 class FlatAdamW(_Flat, keras.optimizers.AdamW):  # type: ignore[misc]

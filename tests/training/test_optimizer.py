@@ -68,6 +68,18 @@ def test_an_update_starts_from_the_weights_as_they_are_now() -> None:
     np.testing.assert_array_equal(np.array(variables[0]), 7.0)
 
 
+def test_weights_that_are_frozen_later_neither_move_nor_decay() -> None:
+    variables = weights()
+    optimizer = build_optimizer(TrainConfig(weight_decay=0.5), variables)
+    kernel, rest = np.array(variables[0]), variables[1:]
+    before = [np.array(v) for v in rest]
+    # apply_gradients, as Keras's training step calls it: grads may come from an iterator.
+    optimizer.apply_gradients((keras.ops.ones(v.shape), v) for v in rest)
+
+    np.testing.assert_array_equal(np.array(variables[0]), kernel)
+    assert all((np.array(v) != was).all() for v, was in zip(rest, before, strict=True))
+
+
 def test_an_optimiser_has_few_variables_whatever_the_network() -> None:
     names = {variable.path for variable in build_optimizer(TrainConfig(), weights()).variables}
 
