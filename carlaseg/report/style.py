@@ -26,7 +26,8 @@ code,pre{font:.86em/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 code{overflow-wrap:anywhere}
 pre{background:var(--shade);border-radius:8px;padding:.85rem 1rem;overflow-x:auto;margin:.5rem 0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.6rem,1fr));gap:.8rem;margin:1.4rem 0}
-.tile{background:var(--card);border:1px solid var(--rule);border-radius:12px;padding:.8rem 1rem}
+.tile{background:var(--card);border:1px solid var(--rule);border-radius:12px;padding:.8rem 1rem;min-width:0;
+overflow-wrap:anywhere}
 .tile b{display:block;font-size:1.75rem;line-height:1.2;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:.86rem;line-height:1.35;display:block}
 .note{border-left:3px solid var(--c2);background:var(--shade);border-radius:0 8px 8px 0;padding:.65rem 1rem;
@@ -66,9 +67,10 @@ overflow:hidden}
 .js .slider figure{display:none;margin:0}.js .slider figure.on{display:block}
 details{margin:.8rem 0}summary{cursor:pointer;color:var(--accent)}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--soft);font-size:.86rem}
-@media(max-width:560px){body{font-size:15px}.tile b{font-size:1.4rem}th,td{padding:.28rem .4rem}h2{margin-top:2.4rem}
-.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.45rem}.tiles{grid-template-columns:1fr 1fr}
-.meter{width:11vw}}
+@media(max-width:560px){body{font-size:15px}.tile b{font-size:1.4rem}h2{margin-top:2.4rem}
+.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.45rem}
+.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}
+.meter{width:6vw;margin-right:.35rem}th,td{padding:.28rem .3rem}}
 @media print{nav{display:none}.js .slider figure{display:block}}
 """
 
