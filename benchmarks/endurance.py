@@ -70,7 +70,7 @@ def measure(frames: int, rig: str | None, size: str, output: Path) -> dict[str, 
         recorder = child_of(process.pid)
         while process.poll() is None:
             done = frames_in(folder)
-            if done >= frames * (len(curve) + 1) / (SAMPLES + 1):
+            if frames > done >= frames * (len(curve) + 1) / (SAMPLES + 1):
                 try:
                     sample = {
                         "frames": done,

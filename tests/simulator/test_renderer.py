@@ -372,6 +372,23 @@ def test_removed_cameras_give_their_memory_back(street: Renderer) -> None:
     assert resident_mb() - before < 15
 
 
+def test_a_car_that_drives_on_and_on_leaves_no_memory_behind(street: Renderer) -> None:
+    from panda3d.core import TransformState
+
+    key = street.add_camera(CameraSpec("rgb", 4, 4, 90.0))
+
+    def drive(steps: int) -> int:
+        for step in range(steps):
+            car = dataclasses.replace(CAR, pose=Pose(8.0 + 0.01 * step, -1.75, 0.0))
+            street.render([(key, Pose(0.01 * step, 0.5, 1.7))], Frame((car,)))
+        return int(TransformState.getNumStates())
+
+    before = drive(20)
+    after = drive(100)
+    street.remove_camera(key)
+    assert after < before + 20
+
+
 def test_night_is_darker_than_day_and_lit_windows_shine(street: Renderer) -> None:
     far_from_the_lamp = Pose(50, 0.5, 1.7, pitch=-6.0)
     day = draw(street, "rgb", far_from_the_lamp, Frame(()))[..., :3]

@@ -210,6 +210,10 @@ class Engine:
             active = True
         if active:
             self._engine.renderFrame()
+            # As Panda3D's own main loop does. Without it every transform that ever was is kept: 10 kB and
+            # more a frame of a moving car.
+            core.TransformState.garbageCollect()
+            core.RenderState.garbageCollect()
 
     def close(self) -> None:
         """Gives back all buffers and what was prepared for drawing."""
