@@ -10,10 +10,10 @@ import contextlib
 import importlib
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from carlaseg.errors import ConfigError
+from carlaseg.errors import CarlasegError, ConfigError, SimulatorError
 from carlaseg.recording.drivers import put_at_rest, reported_velocity_mps
 from carlaseg.recording.session import import_carla
 
@@ -74,14 +74,13 @@ class BehaviourAgent:
         self._random = random.Random(seed)
         # The agent's planner draws from Python's own generator when it runs out of route.
         random.seed(seed)
-        with contextlib.redirect_stdout(sys.stderr):
+        with _foreign_code():
             self._agent = agent_class(ego, behavior=behaviour)
         self._go_on(ego.get_location())
 
     def before_tick(self) -> None:
         """Let the agent look and decide; a new destination where it has reached the last one."""
-        # What it prints is talk; standard output is for results.
-        with contextlib.redirect_stdout(sys.stderr):
+        with _foreign_code():
             if self._agent.done():
                 self._go_on(self._ego.get_location())
             self._ego.apply_control(self._agent.run_step())
@@ -98,5 +97,25 @@ class BehaviourAgent:
 
     def _go_on(self, start: Any) -> None:
         far = [place for place in self._places if place.location.distance(start) > NEAR_M] or list(self._places)
-        with contextlib.redirect_stdout(sys.stderr):
+        with _foreign_code():
             self._agent.set_destination(self._random.choice(far).location, start)
+
+
+@contextlib.contextmanager
+def _foreign_code() -> Iterator[None]:
+    """What the agent prints is talk, and standard output is for results; what it raises is told in one sentence.
+
+    Raises:
+        SimulatorError: in place of whatever the agent's own code raised.
+        RuntimeError: the client's, which the session understands.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (RuntimeError, CarlasegError):
+        raise
+    except Exception as error:
+        raise SimulatorError(
+            f"--driver agent: expected a control from CARLA's agent, received {type(error).__name__}: {error}.",
+            (("another driver", "carlaseg record --driver autopilot ..."),),
+        ) from error

@@ -108,6 +108,8 @@ class ReplayedEgo:
         try:
             text = str(self._session.client.show_recorder_file_info(self._log, False))
         except RuntimeError as error:
+            if "time-out" in str(error):
+                raise
             text = str(error)
         log = read_description(text, role)
         if log is None:

@@ -18,7 +18,7 @@ from recordings_made import SMALL, UNTOUCHED
 from carlaseg.config import RecordConfig
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.verify import verify
-from carlaseg.errors import ConfigError
+from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.agent import BehaviourAgent
 from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
 from carlaseg.recording.manual import HOLD_S, MOST_STEER, ManualDriver, Pedals
@@ -115,6 +115,14 @@ def test_a_package_that_the_agents_need_is_named(agents_package: Path) -> None:
     (agents_package / "agents" / "navigation" / "behavior_agent.py").write_text("import no_such_graph_package\n")
     with pytest.raises(ConfigError, match="one that needs 'no_such_graph_package', which is not installed"):
         refuse_missing_agent(RecordConfig(driver="agent"))
+
+
+def test_what_the_agents_code_raises_is_told_in_one_sentence(agents_package: Path) -> None:
+    path = agents_package / "agents" / "navigation" / "behavior_agent.py"
+    path.write_text(path.read_text().replace("return carla.VehicleControl(throttle=0.5)", "return {}['no way']"))
+    driver = BehaviourAgent(Car(), "normal", [carla.Transform(carla.Location(100.0))], seed=3)
+    with pytest.raises(SimulatorError, match=r"expected a control .* received KeyError: 'no way'"):
+        driver.before_tick()
 
 
 def test_driving_by_hand_needs_a_window() -> None:
