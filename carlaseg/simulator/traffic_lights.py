@@ -7,10 +7,9 @@ phase's first light, which the client can set. A state the client sets holds unt
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carlaseg.simulator.actors import GREEN, RED, YELLOW, TrafficLight, Vehicle
 
@@ -69,11 +68,11 @@ class TrafficLights:
         self._groups = {junction: LightGroup(members) for junction, members in groups.items()}
         self.frozen = False
         self._zones = [
-            (light, np.asarray(zone, np.float64)) for light in self._lights for zone in light.site.stop_zones
+            (light, [(float(x), float(y)) for x, y in zone]) for light in self._lights for zone in light.site.stop_zones
         ]
         empty = np.zeros((0, 2))
-        self._low = np.array([zone.min(axis=0) for _, zone in self._zones]) if self._zones else empty
-        self._high = np.array([zone.max(axis=0) for _, zone in self._zones]) if self._zones else empty
+        self._low = np.array([np.min(zone, axis=0) for _, zone in self._zones]) if self._zones else empty
+        self._high = np.array([np.max(zone, axis=0) for _, zone in self._zones]) if self._zones else empty
 
     def step(self, dt_s: float) -> None:
         """Let time pass, unless all lights are frozen."""
@@ -100,8 +99,9 @@ class TrafficLights:
             for vehicle in vehicles:
                 vehicle.traffic_light_id = 0
             return
-        fronts = np.array([_front(vehicle) for vehicle in vehicles])
-        inside = np.all((fronts[:, None] >= self._low) & (fronts[:, None] <= self._high), axis=2)
+        fronts = [_front(vehicle) for vehicle in vehicles]
+        places = np.array(fronts)[:, None]
+        inside = np.all((places >= self._low) & (places <= self._high), axis=2)
         for vehicle in vehicles:
             vehicle.traffic_light_id = 0
         for row, column in np.argwhere(inside):
@@ -116,12 +116,14 @@ def _front(vehicle: Vehicle) -> tuple[float, float]:
     return vehicle.pose.x + reach * math.cos(yaw), vehicle.pose.y + reach * math.sin(yaw)
 
 
-def contains(polygon: NDArray[np.float64], point: NDArray[np.float64]) -> bool:
-    """Return whether a point lies in a polygon (K, 2), by the even-odd rule."""
+def contains(polygon: Sequence[tuple[float, float]], point: tuple[float, float]) -> bool:
+    """Return whether a point lies in a polygon, by the even-odd rule."""
+    # Plain numbers: zones have four corners, and some ten are asked about in every tick.
     x, y = point
-    x0, y0 = polygon[:, 0], polygon[:, 1]
-    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-    spans = (y0 > y) != (y1 > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = x0 + (y - y0) / (y1 - y0) * (x1 - x0)
-    return bool(np.count_nonzero(spans & (x < crossing)) % 2)
+    inside = False
+    x0, y0 = polygon[-1]
+    for x1, y1 in polygon:
+        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0):
+            inside = not inside
+        x0, y0 = x1, y1
+    return inside

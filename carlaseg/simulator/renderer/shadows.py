@@ -139,14 +139,16 @@ def casters(town: Town) -> list[tuple[NDArray[np.float32], float]]:
                     groups.setdefault(int(part.instances[chosen[0]]), []).append(part.positions[chosen])
     around = np.ones((_FLAT_CELLS, _FLAT_CELLS), np.uint8)
     spread = cv2.dilate(town.road_height_grid, around) - cv2.erode(town.road_height_grid, around)
+    things = [np.concatenate(members) for _, members in sorted(groups.items())]
+    middles = np.array([points[:, :2].mean(axis=0) for points in things]).reshape(-1, 2)
     found = []
-    for _, members in sorted(groups.items()):
-        points = np.concatenate(members)
-        middle = points[:, :2].mean(axis=0, keepdims=True)
-        if _look_up(town, spread, middle)[0] < _FLAT_M:
-            ground = round(float(_look_up(town, town.road_height_grid, middle)[0]), 1)
+    grounds, spreads = _look_up(town, town.road_height_grid, middles), _look_up(town, spread, middles)
+    for points, height, spread_m in zip(things, grounds, spreads, strict=True):
+        if spread_m < _FLAT_M:
+            ground = round(float(height), 1)
             raised = points - np.array([0, 0, ground], np.float32)
-            found.append((np.maximum(raised, np.array([-np.inf, -np.inf, 0], np.float32)), ground))
+            raised[:, 2] = np.maximum(raised[:, 2], 0)
+            found.append((raised, ground))
     return found
 
 
@@ -180,13 +182,16 @@ def town_shadow(town: Town, things: list[tuple[NDArray[np.float32], float]], lig
     if opacity < FAINTEST:
         return None
     slope = slope_of(light)
+    outlines = [(outline(points, slope), ground) for points, ground in things]
+    outlines = [(hull, ground) for hull, ground in outlines if len(hull) > 2]
+    if not outlines:
+        return None
+    below = _look_up(town, town.road_height_grid, np.concatenate([hull for hull, _ in outlines]))
+    starts = np.cumsum([0] + [len(hull) for hull, _ in outlines[:-1]])
+    spreads = np.maximum.reduceat(below, starts) - np.minimum.reduceat(below, starts)
     levels: dict[float, list[NDArray[np.float64]]] = {}
-    for points, ground in things:
-        hull = outline(points, slope)
-        if len(hull) < 3:
-            continue
-        below = _look_up(town, town.road_height_grid, hull)
-        if float(below.max() - below.min()) < _FLAT_M:
+    for (hull, ground), spread in zip(outlines, spreads, strict=True):
+        if spread < _FLAT_M:
             levels.setdefault(ground, []).append(hull)
     meshes = []
     for level, hulls in sorted(levels.items()):
