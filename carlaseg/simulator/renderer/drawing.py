@@ -167,7 +167,10 @@ class Renderer:
                 kinds_at.setdefault(_view(spec, pose), set()).add(spec.kind)
             placed = self._place_passes(kinds_at)
             sights = [(view[3], each.lod_scale) for (_, view), each in placed.items()]
-            self._actors.show(frame.actors, sights, ids=any(kind != "color" for kind, _ in placed))
+            ids = any(kind != "color" for kind, _ in placed)
+            if ids:
+                self._static.add_ids()
+            self._actors.show(frame.actors, sights, ids=ids)
             self._engine.draw_only(each.buffer for each in placed.values())
             return {key: self._picture(spec, _view(spec, pose), placed, frame.elapsed_s) for key, spec, pose in wanted}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,7 @@ class Palette:
 
 
 class StaticScene:
-    """The town's geometry in the two scene graphs."""
+    """The town's geometry in the two scene graphs; in that of ids after `add_ids`."""
 
     def __init__(self, town: Town, palette: Palette, color_root: Any, id_root: Any) -> None:
         self._lamps = np.asarray(town.lamp_positions, np.float32).reshape(-1, 3)
@@ -91,25 +93,39 @@ class StaticScene:
             top.setBin(panda.TOWN_BIN, 0)
             top.setAttrib(core.ColorAttrib.makeVertex())
         id_top.setAttrib(core.ShadeModelAttrib.make(core.ShadeModelAttrib.MFlat))
-        heights: dict[tuple[int, int], float] = {}
+        self._palette, self._id_top, self._has_ids = palette, id_top, False
+        self._heights: dict[tuple[int, int], float] = {}
         for batch in self._batches:
-            heights.setdefault(batch.tile, float(batch.positions[:, 2].mean()))
-        start = 0
-        while start < len(self._batches):
-            first = self._batches[start]
-            end = start
-            while end < len(self._batches) and _group(self._batches[end]) == _group(first):
-                end += 1
-            members = self._batches[start:end]
-            self._add_colors(members, palette, _parent(color_top, first, heights[first.tile]))
-            _add_ids(members, palette, _parent(id_top, first, heights[first.tile]))
-            start = end
+            self._heights.setdefault(batch.tile, float(batch.positions[:, 2].mean()))
+        for members in self._groups():
+            self._add_colors(members, palette, self._parent(color_top, members[0]))
         self._normals = _concatenate([b.normals for b in self._batches], 3)
         self._positions = _concatenate([b.positions for b in self._batches], 3)
         self._albedo = _concatenate([b.albedo for b in self._batches], 3)
         self._soaks = np.concatenate([b.soaks for b in self._batches] or [np.zeros(0, np.float32)])
         self._glows = np.concatenate([b.glows for b in self._batches] or [np.zeros(0, np.int8)])
         self._slices = np.cumsum([0, *(len(b.positions) for b in self._batches)])
+
+    def _groups(self) -> Iterator[list[Batch]]:
+        """The batches of one tile and range, in drawing order."""
+        for _, members in groupby(self._batches, lambda batch: (batch.tile, batch.range)):
+            yield list(members)
+
+    def _parent(self, top: Any, batch: Batch) -> Any:
+        # The same centre and range in both meshes: a prop is in both passes or in neither.
+        switch = core.LODNode("range")
+        switch.addSwitch(*((NEAR_RANGE_M, 0) if batch.range is Range.NEAR else (FAR_RANGE_M, NEAR_RANGE_M)))
+        column, row = batch.tile
+        switch.setCenter(core.Point3((column + 0.5) * TILE_M, (row + 0.5) * TILE_M, self._heights[batch.tile]))
+        return top.attachNewNode(switch).attachNewNode("content")
+
+    def add_ids(self) -> None:
+        """Makes the mesh of ids if it is not there yet: pairs of RGB and semantic pictures do without."""
+        if self._has_ids:
+            return
+        self._has_ids = True
+        for members in self._groups():
+            _add_ids(members, self._palette, self._parent(self._id_top, members[0]))
 
     def _add_colors(self, members: list[Batch], palette: Palette, parent: Any) -> None:
         node = core.GeomNode("colors")
@@ -148,18 +164,6 @@ def lod_scale(focal_px: float) -> float:
     """What a camera scales distances by: what is left out or simplified is then some two pixels large."""
     scale = NEAR_RANGE_M / (_HALF_TILE_M + max(_SMALLEST_RANGE_M, _M_PER_PX * focal_px))
     return max(scale, SMALLEST_LOD_SCALE)
-
-
-def _group(batch: Batch) -> tuple[tuple[int, int], Range]:
-    return batch.tile, batch.range
-
-
-def _parent(top: Any, batch: Batch, height: float) -> Any:
-    # The same centre and range in both meshes: a prop is in both passes or in neither.
-    switch = core.LODNode("range")
-    switch.addSwitch(*((NEAR_RANGE_M, 0) if batch.range is Range.NEAR else (FAR_RANGE_M, NEAR_RANGE_M)))
-    switch.setCenter(core.Point3((batch.tile[0] + 0.5) * TILE_M, (batch.tile[1] + 0.5) * TILE_M, height))
-    return top.attachNewNode(switch).attachNewNode("content")
 
 
 def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
