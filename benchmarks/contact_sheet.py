@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import math
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 from carlaseg.labels import scheme
 from carlaseg.simulator.renderer import Renderer
 from carlaseg.simulator.scene import CameraSpec, Frame, Pose, Town, Weather
-from carlaseg.simulator.town import build_town, town_names
+from carlaseg.simulator.town import town_names
+from carlaseg.simulator.town_library import TownLibrary
 
-TILE = (180, 320)
+TILE = (150, 268)
 _ABOVE_M = 500.0
 _ABOVE_A_ROW = 5
 WEATHERS = {
@@ -37,7 +39,7 @@ WEATHERS = {
 }
 
 # Tags that no town brings along.
-ELSEWHERE = {11: "everywhere"} | dict.fromkeys((12, 13, 15, 16, 18, 19, 21), "actors that are spawned")
+ELSEWHERE = {11: "everywhere"} | dict.fromkeys((12, 13, 15, 16, 18, 19), "actors that are spawned")
 
 
 def eye_of(town: Town, renderer: Renderer, camera: int, rng: random.Random) -> Pose:
@@ -73,7 +75,7 @@ def from_above(town: Town, renderer: Renderer) -> NDArray[np.uint8]:
     return cv2.resize(np.vstack(rows), (360, 360), interpolation=cv2.INTER_AREA)
 
 
-def sheet(towns: list[Town], tags: dict[str, set[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def sheet(towns: Iterable[Town], tags: dict[str, set[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Both pictures, uint8 (H, W, 3) BGR; fills `tags` with what each town has."""
     palette = scheme("carla-0.9.14").palette[:, ::-1]
     rows, above = [], []
@@ -102,22 +104,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     parser.add_argument("--tags", action="store_true", help="print which town has which tag")
     given = parser.parse_args()
-    towns = [build_town(name, 3) for name in town_names()]
-    if given.maps is not None:
-        towns += [build_town(path.stem, 3, path.read_text()) for path in sorted(given.maps.glob("*.xodr"))]
+    library = TownLibrary(3, [] if given.maps is None else [given.maps])
+    generated = town_names()
+    names = (*generated, *(name for name in library.names() if name not in generated))
     tags: dict[str, set[int]] = {}
     given.out.mkdir(parents=True, exist_ok=True)
-    for name, picture in zip(("weathers", "above"), sheet(towns, tags), strict=True):
+    for name, picture in zip(
+        ("weathers", "above"), sheet((library.build(name, None) for name in names), tags), strict=True
+    ):
         path = given.out / f"{name}.jpg"
         cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
         print(f"{path}: {picture.shape[1]}x{picture.shape[0]}, {path.stat().st_size // 1024} KiB")
     if given.tags:
-        names = scheme("carla-0.9.14").names
+        tag_names = scheme("carla-0.9.14").names
         print("\n| tag | towns |\n| --- | --- |")
         for tag in range(1, 29):
             have = [town for town, found in tags.items() if tag in found]
             where = "everywhere" if len(have) == len(tags) else ", ".join(have) or ELSEWHERE.get(tag, "nowhere")
-            print(f"| {tag} {names[tag]} | {where} |")
+            print(f"| {tag} {tag_names[tag]} | {where} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether frames of the embedded simulator teach what real CARLA frames show.
 
-    python benchmarks/teaches_carla.py --real ../shared/data/carla_tags23 [--maps FOLDER] [--steps 600] [--quick]
+    python benchmarks/teaches_carla.py --real ../shared/data/carla_tags23 [--maps FOLDER] [--steps 500] [--quick]
 
 Trains the same small FC-DenseNet for the same steps twice, from the same weights: on frames drawn here (all towns, all
 weathers), and on the real frames named in the folder's train.txt. Tests both on the frames named in its val.txt, on the
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from carlaseg.metrics import Scores, confusion_matrix
 from carlaseg.simulator.renderer import Renderer
 from carlaseg.simulator.scene import BodyKind, CameraSpec, Frame, Pose, Town, VisibleActor, Weather
-from carlaseg.simulator.town import build_town, town_names
+from carlaseg.simulator.town_library import TownLibrary
 
-SIZE, BATCH, VOID = (120, 160), 4, 255
+BATCH, VOID = 4, 255
 RESULTS = Path(__file__).parent / "results" / "teaches_carla.json"
 TARGET = 0.70
 SIDES = ("embedded", "real")
@@ -104,18 +104,17 @@ def weather_of(rng: random.Random) -> Weather:
     )
 
 
-def drawn_frames(count: int, maps: Path | None, seed: int) -> list[Pair]:
-    """Frames of the embedded simulator: RGB uint8 (H, W, 3) at twice `SIZE` averaged down, and class ids (H, W)."""
+def drawn_frames(count: int, maps: Path | None, size: tuple[int, int], seed: int) -> list[Pair]:
+    """Frames of the embedded simulator: RGB uint8 (H, W, 3) at twice `size` averaged down, and class ids (H, W)."""
     rng = random.Random(seed)
-    sources: list[tuple[str, str | None]] = [(name, None) for name in town_names()]
-    if maps is not None:
-        sources += [(path.stem, path.read_text()) for path in sorted(maps.glob("*.xodr"))]
+    library = TownLibrary(seed, [] if maps is None else [maps])
     table, frames = table_of(1), []
-    height, width = SIZE
-    for number, (name, text) in enumerate(sources):
-        town = build_town(name, seed, text)
+    height, width = size
+    names = library.names()
+    for number, name in enumerate(names):
+        town = library.build(name, None)
         renderer = Renderer(town)
-        share = count * (number + 1) // len(sources) - len(frames)
+        share = count * (number + 1) // len(names) - len(frames)
         while share > 0:
             weather, actors = weather_of(rng), actors_of(town, rng)
             field = rng.choice((80.0, 90.0, 100.0, 110.0))
@@ -142,9 +141,9 @@ def drawn_frames(count: int, maps: Path | None, seed: int) -> list[Pair]:
     return frames
 
 
-def real_frames(folder: Path, names: str) -> list[Pair]:
+def real_frames(folder: Path, names: str, size: tuple[int, int]) -> list[Pair]:
     """The real frames that a list names."""
-    table, (height, width) = table_of(2), SIZE
+    table, (height, width) = table_of(2), size
     frames = []
     for stem in (folder / names).read_text().split():
         bgr = cv2.imread(str(folder / "rgb" / f"{stem}.webp"))
@@ -160,7 +159,7 @@ def real_frames(folder: Path, names: str) -> list[Pair]:
 def batches(frames: list[Pair], steps: int, seed: int) -> Iterator[Pair]:
     """Random batches, both sides augmented alike: mirrored, zoomed, brighter or darker, noisy."""
     rng = np.random.default_rng(seed)
-    height, width = SIZE
+    height, width = frames[0][1].shape
     for _ in range(steps):
         images, masks = [], []
         for index in rng.integers(0, len(frames), BATCH):
@@ -190,9 +189,9 @@ def new_network() -> Any:
         "fc_densenet",
         len(CLASSES),
         groups=3,
-        layers_per_block=3,
-        growth_rate=10,
-        first_filters=24,
+        layers_per_block=2,
+        growth_rate=8,
+        first_filters=16,
         dropout_rate=0.1,
         seed=1,
     )
@@ -233,20 +232,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, required=True, help="folder with rgb, seg_raw, train.txt and val.txt")
     parser.add_argument("--maps", type=Path, help="folder of OpenDRIVE files for more towns")
-    parser.add_argument("--frames", type=int, default=600, help="frames to draw")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--frames", type=int, default=440, help="frames to draw")
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--only", choices=SIDES, help="train on one side, keep the other's figures")
+    parser.add_argument("--size", default="96x128", help="height and width of the frames")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="few frames and steps; shows that it runs")
     given = parser.parse_args()
+    tall, wide = given.size.split("x")
+    shape = (int(tall), int(wide))
     frames, steps = (24, 12) if given.quick else (given.frames, given.steps)
-    size = {"frames": frames, "steps": steps, "batch": BATCH, "size": list(SIZE)}
+    size = {"frames": frames, "steps": steps, "batch": BATCH, "size": list(shape)}
     found = {} if given.quick else earlier(size)
-    test = real_frames(given.real, "val.txt")[: 16 if given.quick else None]
+    test = real_frames(given.real, "val.txt", shape)[: 16 if given.quick else None]
     for side in (given.only,) if given.only else SIDES:
         print(f"{side} frames")
         pairs = (
-            drawn_frames(frames, given.maps, given.seed) if side == "embedded" else real_frames(given.real, "train.txt")
+            drawn_frames(frames, given.maps, shape, given.seed)
+            if side == "embedded"
+            else real_frames(given.real, "train.txt", shape)
         )
         scores = scores_of(trained(pairs, steps, given.seed, side), test)
         found[side] = {"mean": scores.mean_iou, **{row.name: row.iou for row in scores.classes}}
