@@ -23,7 +23,7 @@ FAR_M = 1000.0
 _ABOVE_ALL_M = 60.0
 # The depth buffer counts NEAR_M / distance, 2^20 for 1: with such a near plane, the dome's nearest corner lies behind
 # all that is drawn (850 m away: 37 counts) and before nothing at all (0). The far plane hardly counts.
-_SKY_DEPTH, _SKY_FAR_M = 30 / 2**20, 1e4
+_SKY_DEPTH, _SKY_FAR_M, _SMALLEST_CORNER = 30 / 2**20, 1e4, 0.1
 
 # "color" carries the tag in alpha; "id" has it in red, and the instance in green and blue.
 PassKind = Literal["color", "id", "depth"]
@@ -84,7 +84,8 @@ class Pass:
         if kind == "color":
             self._nodes.append(scenes.color.attachNewNode(camera))
             corner = 1 / hypot(1, height / 2 / focal_px, width / 2 / focal_px)
-            behind = DOME_RADIUS_M * corner * _SKY_DEPTH
+            # Wider cameras see less far, and their sky may be nearer.
+            behind = DOME_RADIUS_M * max(corner, _SMALLEST_CORNER) * _SKY_DEPTH
             self._sky_camera = self._add_sky(scenes.sky, pinhole(self._size, drawn, fov_deg, behind, _SKY_FAR_M))
             # The dome ends well below the horizon.
             self.buffer.output.setClearColor(core.LColor(0.41, 0.41, 0.41, SKY_TAG / 255))
