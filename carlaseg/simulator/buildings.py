@@ -42,7 +42,7 @@ _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
 _ROOFS = ((190, 110, 90), (150, 96, 80), (130, 130, 136), (112, 104, 100), (170, 130, 100))
 _DOORS = ((96, 60, 40), (50, 70, 60), (60, 62, 80), (120, 40, 36), (70, 70, 70))
 _FLAT_ROOF_COLOR = (170, 168, 164)
-_FORECOURT_COLOR = (186, 170, 156)
+_FORECOURT_COLOR, _FORECOURT_STEP_M = (186, 170, 156), 0.3
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,21 @@ def _build_next(
             foot = float(ground.lot_height(corners).min()) - 0.5
             _building(builder, corners, foot, floor, style, boxes, rng)
             if style.shop and setback > 0.8:
-                _forecourt(builder, lots, corners, float(setback), foot, floor)
+                _forecourt(builder, ground, lots, corners, float(setback), floor)
             return across + gap
     return 3.0
 
 
-def _forecourt(builder: MeshBuilder, lots: Lots, corners: Array, setback: float, foot: float, floor: float) -> None:
-    """Pave the ground between a shop and the sidewalk."""
+def _forecourt(builder: MeshBuilder, ground: Ground, lots: Lots, corners: Array, setback: float, floor: float) -> None:
+    """Pave the ground between a shop and the sidewalk, where it is level."""
     front, end = corners[0], corners[1]
     out = (corners[3] - corners[0]) / np.linalg.norm(corners[3] - corners[0])
     edge = out * (setback - 0.06)
     ring = np.array([front - edge, end - edge, end - out * 0.02, front - out * 0.02])
-    if not lots.take(ring, 0.01):
+    lowest = float(ground.lot_height(ring).min())
+    if floor - lowest > _FORECOURT_STEP_M or not lots.take(ring, 0.01):
         return
-    builder.walls("kerb", GROUND_TAG, ring, foot, floor, _FORECOURT_COLOR)
+    builder.walls("kerb", GROUND_TAG, ring, lowest - 0.3, floor, _FORECOURT_COLOR)
     builder.quads("paving", GROUND_TAG, [[(*corner, floor) for corner in ring]], colors=_FORECOURT_COLOR)
 
 

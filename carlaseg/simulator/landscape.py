@@ -65,15 +65,17 @@ def _pond_place(
 ) -> tuple[Array, float] | None:
     """The middle and radius of a pond as near to a road as it may be."""
     x0, y0, x1, y1 = ground.bounds
-    spots = rng.uniform((x0 + 20, y0 + 20), (x1 - 20, y1 - 20), (800, 2))
+    spots = rng.uniform((x0, y0), (x1, y1), (1200, 2))
     points = shapely.points(spots)
     shapely.prepare(pavement.all)
-    clear = np.minimum(shapely.distance(points, pavement.all), shapely.distance(points, shapely.LineString(track)))
+    to_road = shapely.distance(points, pavement.all)
+    inside = np.minimum(spots - [x0, y0], [x1, y1] - spots).min(axis=1)
+    clear = np.minimum(inside, shapely.distance(points, shapely.LineString(track[:, :2])))
     largest, smallest = _POND_RADII_M
     for radius in np.linspace(largest, smallest, 6):
-        # Its banks stay 5 m off the road, so that there is room for what lines it.
-        least = radius * 1.24 * _SHORE + 5.0
-        fits = np.flatnonzero((clear > least) & (clear < least + 14.0))
+        banks = radius * 1.24 * _SHORE
+        # They stay 5 m off the road, so that there is room for what lines it.
+        fits = np.flatnonzero((clear > banks) & (to_road > banks + 5.0) & (to_road < banks + 19.0))
         if len(fits):
             return spots[fits[0]], float(radius)
     return None

@@ -112,7 +112,7 @@ class MeshBuilder:
         if count == 0:
             return
         if normals is None:
-            flat = np.cross(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1])
+            flat = _crossed(q[:, 2] - q[:, 0], q[:, 3] - q[:, 1])
             flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
             normals = np.repeat(flat[:, None], 4, axis=1)
         if uvs is None:
@@ -157,7 +157,7 @@ class MeshBuilder:
         p = np.asarray(corners, np.float64).reshape(-1, 3, 3)
         if len(p) == 0:
             return
-        n = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
+        n = _crossed(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
         n /= np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-12)
         uv = ground_uvs(p, material) if uvs is None else np.asarray(uvs, np.float64)
         uv = np.broadcast_to(uv, (len(p), 3, 2))
@@ -358,6 +358,13 @@ def ground_uvs(corners: Array, material: str) -> Array:
     """Texture repeats by place on the plane, (n, k, 2): faces that share a corner share its coordinates too."""
     result: Array = corners[..., :2] / TILE_M.get(material, _DEFAULT_TILE_M)
     return result
+
+
+def _crossed(a: Array, b: Array) -> Array:
+    """Cross products of rows (n, 3); for a few rows several times faster than NumPy's own."""
+    x = a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1]
+    y = a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2]
+    return np.column_stack([x, y, a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]])
 
 
 def _repeats_at(places: Array, material: str) -> Array:
