@@ -30,7 +30,6 @@ _DEFAULT_CELL_M = 0.3
 # Of the paint: contrast like that of the town's by day.
 _TONE = 1.4
 
-
 # Where a camera is, and by what it scales distances.
 Sight = tuple[Pose, float]
 # GeomNodes, each with the one colour it is drawn in, or None for the colours of its corners.
