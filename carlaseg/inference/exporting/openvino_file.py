@@ -55,24 +55,25 @@ def _say_channels(model: Any, network: Any) -> None:
     """
     from openvino import opset8 as operations
 
+    from carlaseg.models.layers import CropToSkip
+
+    crops = {layer.name: layer.output.shape[-1] for layer in network.layers if isinstance(layer, CropToSkip)}
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Slice" or node.get_output_partial_shape(0).rank.get_length() != 4:
             continue
-        layer = next((name for name in _layers_in(node.get_friendly_name(), network)), None)
-        if layer is None or node.get_output_partial_shape(0)[1].is_static:
+        count = next((crops[name] for name in crops if of_layers([node.get_friendly_name()], (name,))), None)
+        channels, width = (node.get_output_partial_shape(0)[axis] for axis in (1, 3))
+        # A known last axis is the feature maps of a picture that is still channels last.
+        if count is None or channels.is_static or width.is_static:
             continue
         readers = list(node.output(0).get_target_inputs())
         # 0 keeps what there is.
-        shape = operations.constant(np.array([0, network.get_layer(layer).output.shape[-1], 0, 0], np.int64))
+        shape = operations.constant(np.array([0, count, 0, 0], np.int64))
         counted = operations.reshape(node, shape, special_zero=True)
         counted.set_friendly_name(f"{node.get_friendly_name()}/counted")
         for reader in readers:
             reader.replace_source_output(counted.output(0))
     model.validate_nodes_and_infer_types()
-
-
-def _layers_in(node: str, network: Any) -> list[str]:
-    return [layer.name for layer in network.layers if of_layers([node], (layer.name,))]
 
 
 def _quantised(model: Any, task: Task) -> Any:
