@@ -16,7 +16,7 @@ from tiny_run import SCHEME, SIZE, frame, write_dataset
 from carlaseg.checkpoint import RunFolder, load_model, load_weights, save_weights
 from carlaseg.cli import main
 from carlaseg.config import ExportConfig, InferConfig, Size
-from carlaseg.errors import CheckpointError, ConfigError, DatasetError
+from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, DatasetError
 from carlaseg.inference import infer
 from carlaseg.inference.exporting import export
 from carlaseg.inference.exporting.formats import FORMATS
@@ -178,6 +178,13 @@ def test_a_precision_the_format_lacks_and_a_wrong_suffix_are_refused_at_once(lea
     with pytest.raises(ConfigError, match=r"a name that ends in \.onnx"):
         export(config(learned_run, tmp_path / "model.xml"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_one_may_not_write_is_said_before_anything_is_converted(learned_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CarlasegError, match=r"expected room to write it, received .* No artefact was left"):
+        export(config(learned_run, tmp_path / "file" / "model.onnx"))
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_run_whose_dataset_is_gone_says_which_flag_names_another(
