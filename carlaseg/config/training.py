@@ -10,7 +10,7 @@ from carlaseg.config.values import Size, check_range, or_auto
 from carlaseg.errors import ConfigError
 
 AUTO_SIZE = Size(0, 0)
-AUTO_BATCH = 0
+AUTO_BATCH = -1
 
 
 @dataclass(frozen=True, kw_only=True)

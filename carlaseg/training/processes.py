@@ -50,9 +50,7 @@ def start_all(config: TrainConfig) -> int:
     Raises:
         CarlasegError: another process than 0 failed.
     """
-    say(
-        "share", f"{config.processes} processes, each with {config.batch_size // config.processes} images of a batch"
-    )
+    say("share", f"{config.processes} processes, each with {config.batch_size // config.processes} images of a batch")
     coordinator = f"127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory(prefix="carlaseg-processes-") as scratch, contextlib.ExitStack() as opened:
         settings = Path(scratch) / "config.json"

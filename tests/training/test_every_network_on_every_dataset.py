@@ -50,6 +50,7 @@ def test_datasets_of_several_kinds_meet_in_the_classes_they_share_by_meaning(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", models.names())
 def test_every_network_trains_on_every_kind_of_dataset_by_the_same_command(

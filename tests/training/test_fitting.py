@@ -68,6 +68,7 @@ def test_outputs_in_half_precision_count_half() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_trials_run_in_processes_of_their_own_and_the_model_is_within_fifteen_percent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -83,6 +84,7 @@ def test_trials_run_in_processes_of_their_own_and_the_model_is_within_fifteen_pe
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_auto_chooses_a_size_and_a_batch_and_the_run_remembers_them(folder: Path) -> None:
     result = train(settings(folder, epochs=1, size=AUTO_SIZE, batch_size=AUTO_BATCH, run="auto"))
     assert result is not None
@@ -98,5 +100,7 @@ def test_auto_is_a_word_of_the_command_line_and_of_files(tmp_path: Path) -> None
     assert (config.size, config.batch_size, config.epochs) == (AUTO_SIZE, AUTO_BATCH, 3)
     assert (to_json(config)["size"], to_json(config)["batch_size"]) == ("auto", "auto")
     assert from_mapping(TrainConfig, to_json(config), "here") == config
+    with pytest.raises(ConfigError, match="expected at least 1, received 0"):
+        TrainConfig(batch_size=0)
     with pytest.raises(ConfigError, match="auto"):
         parse("infer", COMMANDS["infer"], ["run", "--batch-size", "auto"])

@@ -32,6 +32,7 @@ def start(folder: Path, *flags: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_that_were_stopped_and_continued_end_with_the_weights_of_one(folder: Path) -> None:
     one = start(folder, "--run", "one")
     _, said = one.communicate(timeout=LIMIT_S)
@@ -61,6 +62,7 @@ def test_two_processes_that_were_stopped_and_continued_end_with_the_weights_of_o
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_ends_one_process_ends_all_of_them_with_its_error(folder: Path) -> None:
     two = start(folder, "--run", "two", "--processes", "2", "--init-from", str(folder / "nowhere"))
     _, said = two.communicate(timeout=LIMIT_S)
