@@ -1,8 +1,8 @@
 """The recording in a process of its own, because the carla client may end its process.
 
-CARLA's client is native code: when the server dies while one of the TrafficManager's threads talks to it, the library
-calls `terminate`. No `finally` of ours runs then. So the command line records in a child,
-passes signals on to it, and closes the recording itself when the child was ended like that.
+CARLA's client is native code: when the server dies or falls silent while one of the TrafficManager's threads talks to
+it, the library calls `terminate`. No `finally` of ours runs then. So the command line records in a child, passes
+signals on to it, and closes the recording itself when the child was ended like that.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from carlaseg.errors import SimulatorError
 
 NOTE_VARIABLE = "CARLASEG_RECORDING_NOTE"
 """In a child's environment: the file it writes its recording's folder into."""
+PROBE_TIMEOUT_S = 2.0
 
 
 def is_child() -> bool:
@@ -92,11 +94,27 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
             return code
         folder = Path(note.read_text(encoding="utf-8")) if note.exists() else None
     by = signal.Signals(-code)
-    what = "somebody has killed it" if by in (signal.SIGKILL, signal.SIGTERM) else "the server is gone"
+    if by in (signal.SIGKILL, signal.SIGTERM):
+        what = "somebody has killed it"
+    elif _accepts_connections(config):
+        what = "the server is silent; our actors were not destroyed, the next recording clears them away"
+    else:
+        what = "the server is gone"
     raise SimulatorError(
-        f"{config.host}:{config.port}: expected the server to answer, received its end in the middle of a call, at "
+        f"{config.host}:{config.port}: expected the server to answer, received nothing in the middle of a call, at "
         f"which the carla client ends its process ({by.name}): {what}. {_close(folder)}."
     )
+
+
+def _accepts_connections(config: RecordConfig) -> bool:
+    # A stopped process still has its port; a dead one has not. The embedded simulator ends with the child.
+    if config.simulator == "embedded":
+        return False
+    try:
+        socket.create_connection((config.host, config.port), PROBE_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _close(folder: Path | None) -> str:
