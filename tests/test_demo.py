@@ -13,7 +13,7 @@ from carlaseg.errors import ConfigError
 
 def test_every_step_of_the_demo_is_a_command_that_parses(tmp_path: Path) -> None:
     steps = demo.steps(DemoConfig(output=tmp_path))
-    assert [step.words[0] for step in steps] == ["record"] * 4 + ["verify", "train", "infer", "report"]
+    assert [step.words[0] for step in steps] == ["record"] * 5 + ["verify", "train", "infer", "report"]
     for step in steps:
         verb, *words = step.words
         assert cli.parse(verb, cli.COMMANDS[verb], words) is not None

@@ -32,5 +32,5 @@ def test_the_demo_records_trains_infers_and_leaves_a_page_that_needs_nothing_els
     assert metrics["images_scored"] == 8
     assert 0 < metrics["pixel_accuracy"] < 1
     recordings = sorted(path.parent.name for path in folder.glob("dataset*/*/recording.json"))
-    assert recordings == ["test", "train_a", "train_b", "validation"]
+    assert recordings == ["test", "train_a", "train_b", "train_c", "validation"]
     assert (folder / "runs" / "demo" / "best.weights.h5").is_file()

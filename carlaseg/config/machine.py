@@ -15,8 +15,8 @@ class DemoConfig:
     output: Path = Path("demo_out")
     """Folder that gets the recordings, the run, the predictions and the report."""
     frames: int = 60
-    """Frames a drive; two drives to train on, one to validate on, one to test on."""
-    epochs: int = 8
+    """Frames a drive; three drives to train on, one to validate on, one to test on."""
+    epochs: int = 10
     """Epochs of training."""
     seed: int = 0
     """Seed of everything."""
