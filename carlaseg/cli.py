@@ -2,7 +2,8 @@
 
 Flags are made from the dataclasses of `carlaseg.config` by tyro; a verb's code is imported when it is called, so that
 `--help` answers at once. A flag's value wins over `--config FILE`, which wins over the default. A CarlasegError becomes
-one line on standard error and its exit code; `--debug` adds the trace.
+one line on standard error and its exit code; `--debug` adds the trace. Any other exception is a fault of carlaseg: the
+trace is printed as it is, for the report that is asked for, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import importlib
 import io
 import re
+import shlex
 import sys
 import traceback
 import types
@@ -23,7 +25,7 @@ from typing import Any
 
 from carlaseg import __version__
 from carlaseg import config as configs
-from carlaseg.console import say
+from carlaseg.console import result, say
 from carlaseg.errors import CarlasegError, ConfigError
 
 
@@ -35,7 +37,7 @@ class Command:
         config: dataclass of its settings.
         module: module imported when the verb is called.
         function: function in it; takes the settings, returns the exit code.
-        positional: fields that may be given without their flag, in order; the last may take several.
+        positional: fields whose flag may be left out, in this order, in front of all other flags.
     """
 
     config: type
@@ -53,7 +55,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(configs.DemoConfig, "carlaseg.demo", "demo_command"),
     "record": Command(configs.RecordConfig, "carlaseg.recording.recorder", "record_command"),
     "plan": Command(configs.PlanConfig, "carlaseg.recording.plan_cost", "plan_command", ("plan",)),
-    "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command"),
+    "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command", ("dataset",)),
     "infer": Command(configs.InferConfig, "carlaseg.inference.infer", "infer_command", ("run",)),
     "export": Command(configs.ExportConfig, "carlaseg.inference.exporting", "export_command", ("run",)),
     "evaluate": Command(configs.EvaluateConfig, "carlaseg.evaluation", "evaluate_command", ("results",)),
@@ -71,12 +73,41 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command(configs.DoctorConfig, "carlaseg.doctor", "doctor_command"),
 }
 
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "record": ("--simulator embedded --frames 200", "--town Town03 --camera-size 600x800", "--plan plan.toml"),
+    "plan": ("plan.toml",),
+    "train": (
+        "dataset --size 160x160 --epochs 30",
+        "dataset --model unet --classes camvid",
+        "--resume latest",
+    ),
+    "infer": ("latest --input dataset_test", "runs/NAME --input film.mp4"),
+    "export": ("latest --to onnx", "latest --to litert --precision int8"),
+    "evaluate": ("dataset_out/RESULTS", "dataset_out/RESULTS --against dataset_out/OTHER"),
+    "report": ("latest",),
+    "verify": ("dataset", "dataset --deep", "dataset --repair"),
+    "stats": ("dataset", "dataset --output dataset_stats"),
+    "convert": ("dataset --to cityscapes --output dataset_cityscapes",),
+    "view": ("dataset", "dataset --video drive.mp4"),
+    "augment": ("dataset", "dataset --show --augment strong --output strong.png"),
+    "fit": ("--model unet --sizes 160x160 360x480",),
+    "keep": ("latest --name NAME",),
+    "models": ("--size 360x480",),
+    "simulate": ("--town carlaseg_highway", "--opendrive Town01.xodr"),
+}
+"""What is typed after `carlaseg VERB`, the commonest first: the head of the verb's help."""
+
 USAGE = """usage: carlaseg VERB [--flags]        carlaseg VERB --help
 
 {verbs}
 
 Every verb takes --config FILE (TOML, or the config.json of an earlier recording, run or result) and --debug.
 The shortest way to see it work, offline and without CARLA:  carlaseg demo"""
+
+FAULT = CarlasegError(
+    "the lines above are a fault of carlaseg, not of what you typed. What was finished before is safe.",
+    (("report it", "with these lines and what `carlaseg doctor` says"),),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,31 +120,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or that of the error (see `carlaseg.errors`).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help", "help"):
-        verbs = "\n".join(f"  {name:<9} {command.summary}" for name, command in COMMANDS.items())
-        print(USAGE.format(verbs=verbs))
-        return 0 if words else 2
-    if words[0] in ("--version", "version"):
-        print(f"carlaseg {__version__}")
-        return 0
-    verb, rest = words[0], words[1:]
-    debug = "--debug" in rest
-    rest = [word for word in rest if word != "--debug"]
     try:
-        return run(verb, rest)
-    except CarlasegError as error:
-        if debug:
-            traceback.print_exc()
-        _print_error(f"carlaseg {verb}", error)
-        return error.exit_code
+        return _answer(words)
     except KeyboardInterrupt:
-        say("stopped", "at once, by a second Ctrl-C; what was finished before is safe.")
+        say("stopped", "at once; what was finished before is safe.")
         return 130
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: not an error of ours, and nothing more can be said to it.
         with contextlib.suppress(OSError):
             sys.stdout.close()
         return 0
+
+
+def _answer(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        verbs = "\n".join(f"  {name:<9} {command.summary}" for name, command in COMMANDS.items())
+        result(USAGE.format(verbs=verbs))
+        return 0 if words else 2
+    if words[0] in ("--version", "version"):
+        result(f"carlaseg {__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    debug = "--debug" in rest
+    try:
+        return run(verb, [word for word in rest if word != "--debug"])
+    except CarlasegError as error:
+        if debug:
+            traceback.print_exc()
+        _print_error(f"carlaseg {verb}", error)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        _print_error(f"carlaseg {verb}", FAULT)
+        return FAULT.exit_code
 
 
 def run(verb: str, words: Sequence[str]) -> int:
@@ -142,7 +183,7 @@ def parse(verb: str, command: Command, words: Sequence[str]) -> Any:
     Raises:
         ConfigError: an unknown flag (the nearest is named), a value of the wrong kind, an unreadable file.
     """
-    words = _name_positionals(command, list(words))
+    words = _name_positionals(verb, command, list(words))
     words, config_path = _take_config(words)
     if config_path and command.config is configs.RecordConfig and configs.is_plan(config_path):
         default = configs.RecordConfig(plan=config_path)
@@ -184,8 +225,8 @@ def _parse_with_tyro(verb: str, command: Command, words: list[str], default: Any
         with contextlib.redirect_stderr(sys.stderr if asks_for_help else said):
             return tyro.cli(
                 command.config,
-                prog=f"carlaseg {verb}",
-                description=command.config.__doc__,
+                prog=" ".join([f"carlaseg {verb}", *(f"[{name.upper()}]" for name in command.positional)]),
+                description=_description(verb, command),
                 args=words,
                 default=default,
                 registry=registry,
@@ -194,6 +235,12 @@ def _parse_with_tyro(verb: str, command: Command, words: list[str], default: Any
         if asks_for_help or not end.code:
             raise
         raise ConfigError(_plain_reason(said.getvalue()), (("all flags", f"carlaseg {verb} --help"),)) from None
+
+
+def _description(verb: str, command: Command) -> str:
+    examples = "".join(f"\n  carlaseg {verb} {words}" for words in EXAMPLES.get(verb, ()))
+    everywhere = "Also: --config FILE for settings from a file, --debug for the trace of an error."
+    return f"{command.summary}{examples}\n\n{everywhere}"
 
 
 def _plain_reason(text: str) -> str:
@@ -209,7 +256,7 @@ def _plain_reason(text: str) -> str:
     return sentence.strip() or "the flags could not be read."
 
 
-def _name_positionals(command: Command, words: list[str]) -> list[str]:
+def _name_positionals(verb: str, command: Command, words: list[str]) -> list[str]:
     """Give leading words without a flag the flag they stand for: `verify DIR` is `verify --folder DIR`."""
     leading = 0
     while leading < len(words) and not words[leading].startswith("-"):
@@ -218,7 +265,10 @@ def _name_positionals(command: Command, words: list[str]) -> list[str]:
         return words
     if leading > len(command.positional):
         expected = " ".join(name.upper() for name in command.positional) or "flags alone"
-        raise ConfigError(f"expected {expected}, received {' '.join(words[:leading])!r}.")
+        raise ConfigError(
+            f"expected {expected}, received {shlex.join(words[:leading])!r}.",
+            (("all flags", f"carlaseg {verb} --help"),),
+        )
     named: list[str] = []
     for name, word in zip(command.positional, words[:leading], strict=False):
         named += [f"--{name.replace('_', '-')}", word]
@@ -266,7 +316,8 @@ def _check_flags(verb: str, command: Command, words: Sequence[str]) -> None:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             near = configs.nearest(flag, known)
-            corrected = " ".join(near if w == word and near else w for w in words)
+            mended = (near or flag) + word[len(flag) :]
+            corrected = shlex.join(mended if other == word else other for other in words)
             raise ConfigError(
                 f"unknown option {flag}." + (f" Nearest: {near}." if near else ""),
                 (("did you mean", f"carlaseg {verb} {corrected}"),)

@@ -54,6 +54,46 @@ def test_every_verb_explains_itself_without_loading_anything_heavy(verb: str) ->
     assert done.stdout.strip().endswith("HEAVY []")
 
 
+def test_every_example_of_the_help_can_be_typed() -> None:
+    for verb, examples in cli.EXAMPLES.items():
+        for words in examples:
+            assert isinstance(cli.parse(verb, cli.COMMANDS[verb], words.split()), cli.COMMANDS[verb].config)
+
+
+def test_the_help_says_which_flag_may_be_left_out_and_what_every_verb_takes() -> None:
+    text = carlaseg("verify", "--help").stdout
+    assert text.startswith("usage: carlaseg verify [FOLDER]")
+    assert "  carlaseg verify dataset --deep\n" in text
+    assert "--config FILE" in text
+    assert "--debug" in text
+
+
+def test_a_fault_of_carlaseg_shows_its_trace_and_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> int:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(cli, "run", breaks)
+    assert cli.main(["runs"]) == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: a fault" in said
+    assert "carlaseg runs: the lines above are a fault of carlaseg" in said
+    assert "report it" in said.splitlines()[-1]
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; '{sys.executable}' -u -m carlaseg --help | true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
 def test_the_help_names_every_verb() -> None:
     text = carlaseg("--help").stdout
     assert all(f"  {verb} " in text for verb in cli.COMMANDS)
@@ -71,6 +111,7 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
     assert done.returncode == 2
     assert "unknown option --epcohs. Nearest: --epochs." in done.stderr
     assert "carlaseg train --epochs 5" in done.stderr
+    assert "carlaseg train --epochs=5 --name 'my run'" in carlaseg("train", "--epcohs=5", "--name", "my run").stderr
     assert done.stdout == ""
 
 
@@ -78,7 +119,8 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
     ("words", "expected"),
     [
         (("train", "--epochs", "five"), "--epochs"),
-        (("train", "--size", "30"), "expected HxW in pixels"),
+        (("train", "--size", "30"), "train: --size: expected HxW in pixels"),
+        (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
         (("record", "--frames", "0"), "--frames: expected at least 1, received 0"),
         (("record", "--simulator", "unreal"), "embedded"),
         (("record", "--frames"), "--frames"),

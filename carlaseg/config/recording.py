@@ -89,9 +89,7 @@ class RecordConfig:
     reload: bool = False
     """Load the town anew before the drive, so that nothing of the time before shows in it."""
     exact: bool = False
-    """End at a tick that was lost between server and client, instead of asking for another: the world has then taken a
-    step that the traffic has not seen. With --reload the same command repeats the drive as if nothing had been. Always
-    so with --simulator embedded."""
+    """End at a tick lost between server and client, so that the drive can be repeated; always so when embedded."""
     output: Path = Path("dataset")
     """Folder that gets a new recording folder."""
     name: str | None = None

@@ -35,7 +35,7 @@ class Size(NamedTuple):
         """
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
         if match is None or "0" in match.groups():
-            raise ConfigError(f"size: expected HxW in pixels, for example 160x160, received {text!r}.")
+            raise ConfigError(f"expected HxW in pixels, for example 160x160, received {text!r}.")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -115,8 +115,12 @@ def load(config_class: type[ConfigT], path: Path) -> ConfigT:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path}: expected a readable TOML or JSON file, received {error}.") from error
+    except OSError as error:
+        raise ConfigError(
+            f"--config {path}: expected a readable TOML or JSON file, received {error.strerror}."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--config {path}: expected TOML or JSON, received bytes that are no UTF-8 text.") from error
     try:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
@@ -152,7 +156,10 @@ def _parse(hint: Any, value: Any, where: str) -> Any:
         items = value if isinstance(value, list) else [value]
         return tuple(_parse(typing.get_args(hint)[0], item, where) for item in items)
     if hint is Size and isinstance(value, str):
-        return Size.parse(value)
+        try:
+            return Size.parse(value)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
