@@ -62,11 +62,8 @@ def test_a_graph_is_made_of_operations_that_the_reader_of_saved_models_allows(na
         assert not definition.library.function
 
 
-SEGNET = pytest.mark.xfail(strict=True, reason="OpenVINO 2026.4 cannot shape SegNet's unpooling as it comes from ONNX")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(n, marks=SEGNET if n == "segnet" else ()) for n in SMALL])
+@pytest.mark.parametrize("name", SMALL)
 def test_openvino_gives_the_same_answers_at_any_size(name: str, tmp_path: Path) -> None:
     from carlaseg.inference.artefact import ArtefactCard
     from carlaseg.inference.exporting.folding import folded

@@ -63,8 +63,8 @@ def _say_channels(model: Any, network: Any) -> None:
             continue
         count = next((crops[name] for name in crops if of_layers([node.get_friendly_name()], (name,))), None)
         channels, width = (node.get_output_partial_shape(0)[axis] for axis in (1, 3))
-        # A known last axis is the feature maps of a picture that is still channels last.
-        if count is None or channels.is_static or width.is_static:
+        # Behind SegNet's unpooling a picture is still channels last: its last axis then ends at their number.
+        if count is None or channels.is_static or width.get_max_length() == count:
             continue
         readers = list(node.output(0).get_target_inputs())
         # 0 keeps what there is.
