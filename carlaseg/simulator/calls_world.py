@@ -137,7 +137,7 @@ def _first_on_ray(caller: Caller, start: Vector3, direction: Vector3, length_m: 
     if size < 1e-9 or length_m <= 0.0:
         return None
     unit = (direction.x / size, direction.y / size, direction.z / size)
-    hit = caller.simulation.sensors.first_hit((start.x, start.y, start.z), unit, length_m)
+    hit = caller.simulation.first_hit((start.x, start.y, start.z), unit, length_m)
     if hit is None:
         return None
     distance_m, tag = hit

@@ -32,6 +32,8 @@ _RUN_UP_M = 0.3
 _RAY_PX = 512
 
 Message = tuple[int, tuple[Buffer, ...]]
+"""Stream id and the parts of a message."""
+Drawing = Callable[[], Iterator[Message]]
 
 
 class CameraRenderer(Protocol):
@@ -45,6 +47,16 @@ class CameraRenderer(Protocol):
     def remove_camera(self, key: int) -> None: ...  # noqa: D102
     def render(self, views: Sequence[tuple[int, Pose]], frame: Frame) -> Mapping[int, ByteArray]: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A sensor whose pictures have to be drawn: renderer keys with poses, and the header of its messages."""
+
+    sensor: Sensor
+    instrument: Instrument
+    header: bytes
+    views: list[tuple[int, Pose]]
 
 
 @dataclass
@@ -68,15 +80,19 @@ class SensorSuite:
             world, SolidBoxes(world.town), read_geo_reference(world.town.opendrive), stream_port
         )
 
-    def measure(self, is_heard: Callable[[int], bool], draws: bool) -> Iterator[Message]:
-        """Return (stream id, message parts) of every sensor that is due and has a listener.
+    def measure(self, is_heard: Callable[[int], bool], draws: bool) -> tuple[list[Message], Drawing | None]:
+        """Return the messages of every sensor that is due and has a listener, in two portions.
+
+        The second one has yet to be drawn, None where there is nothing to draw. What it needs of the world it has taken
+        with it: the world may go on before and meanwhile, but nothing else of this suite or its renderer may be used.
 
         Args:
             is_heard: whether a stream has a subscriber.
             draws: false when the world is not rendered: cameras then stay silent.
         """
         self._forget_destroyed()
-        waiting: list[tuple[Sensor, list[int], list[Pose]]] = []
+        messages: list[Message] = []
+        waiting: list[_Due] = []
         for sensor in self._world.of_kind(Sensor):
             elapsed_s = self._elapsed_when_due(sensor)
             if elapsed_s is None or not is_heard(sensor.stream_id):
@@ -86,15 +102,22 @@ class SensorSuite:
                 if kept.instrument.is_camera and not draws:
                     continue
                 views = kept.instrument.views(elapsed_s)
+                header = self._header(sensor)
                 if views:
-                    waiting.append((sensor, self._camera_keys(kept.keys, views), [pose for _, pose in views]))
+                    keys = self._camera_keys(kept.keys, views)
+                    poses = [pose for _, pose in views]
+                    waiting.append(_Due(sensor, kept.instrument, header, list(zip(keys, poses, strict=True))))
                     continue
-                for parts in kept.instrument.messages(()):
-                    yield sensor.stream_id, (self._header(sensor), *parts)
+                messages.extend((sensor.stream_id, (header, *parts)) for parts in kept.instrument.messages(()))
             except Exception as error:  # one sensor's fault must not end the world
                 self._report(sensor, error)
-        if waiting:
-            yield from self._draw(waiting, self._world.drawn_frame())
+        if not waiting:
+            return messages, None
+        frame = self._world.drawn_frame()
+        if all(due.instrument.needs_only_pictures for due in waiting):
+            return messages, lambda: self._draw(waiting, frame)
+        messages.extend(self._draw(waiting, frame))
+        return messages, None
 
     def first_hit(self, origin: Triple, direction: Triple, range_m: float) -> tuple[float, int] | None:
         """Return (metres, semantic tag) of what a ray meets first, None if nothing; `direction` is a unit vector.
@@ -175,26 +198,24 @@ class SensorSuite:
             keys.append(pool[index])
         return keys
 
-    def _draw(self, waiting: list[tuple[Sensor, list[int], list[Pose]]], frame: Frame) -> Iterator[Message]:
+    def _draw(self, waiting: Sequence[_Due], frame: Frame) -> Iterator[Message]:
         """Draw everything for everybody at once, then make the messages."""
         try:
-            views = [view for _, keys, poses in waiting for view in zip(keys, poses, strict=True)]
-            images = self._renderer.render(views, frame)
+            images = self._renderer.render([view for due in waiting for view in due.views], frame)
         except Exception as error:
             if len(waiting) == 1:
-                self._report(waiting[0][0], error)
+                self._report(waiting[0].sensor, error)
                 return
             # Somebody among them fails: each for itself, so that the others go on.
             for one in waiting:
                 yield from self._draw([one], frame)
             return
-        for sensor, keys, _ in waiting:
+        for due in waiting:
             try:
-                instrument = self._kept[sensor.actor_id].instrument
-                for parts in instrument.messages([images[key] for key in keys]):
-                    yield sensor.stream_id, (self._header(sensor), *parts)
+                for parts in due.instrument.messages([images[key] for key, _ in due.views]):
+                    yield due.sensor.stream_id, (due.header, *parts)
             except Exception as error:
-                self._report(sensor, error)
+                self._report(due.sensor, error)
 
     def _forget_destroyed(self) -> None:
         for actor_id in [actor_id for actor_id in self._kept if actor_id not in self._world.actors]:

@@ -1,25 +1,28 @@
 """One running simulation: world, sensors and renderer, and the order of things in a tick.
 
-Sockets are someone else's: messages leave through a `StreamOutlet`. One thread calls everything here. Faults on purpose
-(`carlaseg.simulator.faults`) come in by overriding `spawn`, `destroy`, `load_episode` and `tick`, by an outlet of their
-own, and in front of `rpc_methods.answer`.
+Sockets are someone else's: messages leave through a `StreamOutlet`. One thread calls everything here; the pictures of a
+tick are drawn and sent by another, and whatever touches the renderer or the sensors waits until that is done. Faults on
+purpose (`carlaseg.simulator.faults`) come in by overriding `spawn`, `destroy`, `load_episode`, `tick` and
+`_send_drawn`, by an outlet of their own, and in front of `rpc_methods.answer`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.actors import Actor
+from carlaseg.simulator.drawing_thread import DrawingThread, Work
 from carlaseg.simulator.navigation_mesh import build_navigation_mesh, navigation_file_name
+from carlaseg.simulator.poses import Triple
 from carlaseg.simulator.recorder import Recorder, Replayer, ReplayOptions
 from carlaseg.simulator.recording_file import Recording, RecordingFolder, RecordingWriter
 from carlaseg.simulator.scene import Pose, Town, Weather
-from carlaseg.simulator.sensors import CameraRenderer, SensorSuite
+from carlaseg.simulator.sensors import CameraRenderer, Message, SensorSuite
 from carlaseg.simulator.world import World
 from carlaseg.wire.stream import WORLD_STREAM_ID, Buffer
 from carlaseg.wire.values import ActorDescription, EpisodeSettings, TrafficManagerAddress
@@ -97,6 +100,7 @@ class Simulation:
         self._replayer: Replayer | None = None
         self.world = World(self._build_town(town_name))
         self._renderer = make_renderer(self.world.town, self.world.weather)
+        self._drawing = DrawingThread()
         self._begin()
 
     def _build_town(self, name: str) -> Town:
@@ -125,19 +129,32 @@ class Simulation:
     def tick(self, asked_for: bool) -> int:
         """Advance one frame and send everything that belongs to it; return its number.
 
+        The state is sent first and pictures last, as CARLA does: they may still be on their way when this returns, and
+        the next tick begins when they are.
+
         Args:
             asked_for: true when a client asked for this very tick. Only then is it worth waiting for subscribers that
                 are on their way, and for slow ones; a free run waits for nobody.
         """
         if asked_for:
             self.streams.await_expected(SUBSCRIPTION_WAIT_S)
+        self._drawing.finish()
         self.world.step(self.delta_s)
         self._record_and_replay()
         streams, may_wait = self.streams, self.settings.synchronous_mode
         self._publish_state(may_wait)
-        for stream_id, parts in self.sensors.measure(streams.has_subscriber, not self.settings.no_rendering_mode):
-            streams.publish(stream_id, parts, may_wait)
+        messages, draw = self.sensors.measure(streams.has_subscriber, not self.settings.no_rendering_mode)
+        self._publish(messages, may_wait)
+        if draw is not None:
+            self._send_drawn(lambda: self._publish(draw(), may_wait))
         return self.world.frame
+
+    def _publish(self, messages: Iterable[Message], may_wait: bool) -> None:
+        for stream_id, parts in messages:
+            self.streams.publish(stream_id, parts, may_wait)
+
+    def _send_drawn(self, work: Work) -> None:
+        self._drawing.begin(work)
 
     def _record_and_replay(self) -> None:
         if self._replayer is not None and not self._replayer.step(self.delta_s):
@@ -239,8 +256,14 @@ class Simulation:
 
     def set_weather(self, weather: Weather) -> None:
         """Change the weather, from the next frame on."""
+        self._drawing.finish()
         self.world.weather = weather
         self._renderer.set_weather(weather)
+
+    def first_hit(self, origin: Triple, direction: Triple, range_m: float) -> tuple[float, int] | None:
+        """Return what a ray meets first; see `SensorSuite.first_hit`."""
+        self._drawing.finish()
+        return self.sensors.first_hit(origin, direction, range_m)
 
     def keep_opendrive(self, opendrive: str) -> None:
         """Keep a map that a client sent, for a `load_episode` of OPENDRIVE_MAP."""
@@ -256,6 +279,7 @@ class Simulation:
         current = self.world.town
         same = not wanted or (wanted == current.name and wanted != OPENDRIVE_MAP)
         town = current if same else self._build_town(wanted)
+        self._drawing.finish()
         self.stop_recording()
         self.stop_replay(keep_actors=False)
         self.sensors.close()
@@ -284,7 +308,8 @@ class Simulation:
                 del self.traffic_managers[port]
 
     def close(self) -> None:
-        """Finish a recording and give back the renderer."""
+        """Finish what is being drawn and a recording, and give back the renderer."""
+        self._drawing.close()
         self.stop_recording()
         self._recordings.close()
         self.sensors.close()

@@ -41,6 +41,8 @@ class Camera(Instrument):
 class PlainCamera(Camera):
     """Shows what the renderer draws."""
 
+    needs_only_pictures = True
+
     def __init__(self, sensor: Sensor, surroundings: Surroundings) -> None:
         kind = sensor.blueprint.camera
         assert kind is not None  # by the table of instruments

@@ -54,9 +54,11 @@ class Instrument:
 
     Attributes:
         is_camera: cameras stay silent when the world is not rendered; other instruments may still have it drawn.
+        needs_only_pictures: `messages` looks at its pictures and nothing else: the world may have gone on meanwhile.
     """
 
     is_camera = False
+    needs_only_pictures = False
 
     def __init__(self, sensor: Sensor, surroundings: Surroundings) -> None:
         self.sensor = sensor
