@@ -31,9 +31,9 @@ from PIL import Image
 
 from carlaseg.config import RecordConfig, Size
 from carlaseg.dataset.encoding import encode, ids_in_colours
-from carlaseg.dataset.files import write_whole
 from carlaseg.dataset.pictures import read_image, read_raw_mask
 from carlaseg.dataset.reader import read_frames, read_metadata
+from carlaseg.files import write_whole
 from carlaseg.recording.drive import Drive
 from carlaseg.recording.recorder import RecordResult, record
 from carlaseg.recording.rig_file import load_rig

@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "carlaseg"
 
 # Each part and the parts of carlaseg it may import, itself always included. docs/architecture.md explains the levels.
-EVERYWHERE = {"errors", "console", "carlaseg"}
+EVERYWHERE = {"errors", "console", "files", "carlaseg"}
 MAY_IMPORT: dict[str, set[str]] = {
     "carlaseg": set(),
     "errors": set(),
     "console": {"errors"},
+    "files": set(),
     "labels": EVERYWHERE,
     "config": EVERYWHERE,
     "wire": EVERYWHERE,

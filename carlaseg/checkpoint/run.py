@@ -19,6 +19,7 @@ from typing import Any, Literal
 from carlaseg import __version__
 from carlaseg.config import to_json
 from carlaseg.errors import CheckpointError, ConfigError
+from carlaseg.files import disk_fault
 
 FORMAT = 1
 LARGEST_TEXT_BYTES = 16 * 2**20
@@ -96,7 +97,9 @@ class RunFolder:
                     continue
                 return cls(path)
         except OSError as error:
-            raise CheckpointError(f"{runs}: expected a folder to write runs into, received {error}.") from error
+            raise CheckpointError(
+                f"{runs}: expected a folder to write runs into, received {disk_fault(error)}."
+            ) from error
 
     @classmethod
     def find(cls, run: Path, runs: Path = Path("runs")) -> RunFolder:
@@ -298,7 +301,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: expected room to write it, received {error}. What was there before is whole."
+            f"{path}: expected room to write it, received {disk_fault(error)}. What was there before is whole."
         ) from error
     finally:
         beside.unlink(missing_ok=True)

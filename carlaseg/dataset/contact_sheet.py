@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.files import write_whole
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
+from carlaseg.files import write_whole
 from carlaseg.labels import scheme
 
 _BORDER = 4

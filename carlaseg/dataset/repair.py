@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from carlaseg.dataset.files import disk_fault, write_whole
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in
 from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, read_metadata
@@ -24,6 +23,7 @@ from carlaseg.dataset.shards import restore_from_shards
 from carlaseg.dataset.verify import verify
 from carlaseg.dataset.verify_report import Problem, VerifyReport
 from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, write_whole
 
 REMOVED = ".removed"
 REASONS_FILE = "reasons.jsonl"

@@ -17,11 +17,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from carlaseg.dataset.files import disk_fault, temporary, write_whole
 from carlaseg.dataset.reader import FilesPresent, read_frames, read_lines, read_metadata
 from carlaseg.dataset.records import FileRecord, FrameRecord
 from carlaseg.dataset.verify_report import Problem
 from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, temporary, write_whole
 
 SHARDS = "shards"
 

@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
-from carlaseg.dataset.files import disk_fault, temporary, write_whole
 from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
 from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, temporary, write_whole
 from carlaseg.labels import LabelScheme
 
 IMAGES, MASKS, COLOURS = "rgb", "seg_raw", "seg"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 
 from carlaseg.config import EvaluateConfig
 from carlaseg.console import Progress, result, say
-from carlaseg.errors import CarlasegError, DatasetError
+from carlaseg.errors import DatasetError
 from carlaseg.evaluation.answers import Answers, open_answers
 from carlaseg.evaluation.bands import Bands, DepthFiles, choose_bands
 from carlaseg.evaluation.compare import compared
 from carlaseg.evaluation.files import Evaluation, name_of
 from carlaseg.evaluation.groups import Resampling, group, groups_of
 from carlaseg.evaluation.measure import Image, Tally, measured
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.metrics import Scores
 
 FEW_UNITS = 10
@@ -30,8 +30,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
     Raises:
         ConfigError: it is no results folder, or the two cannot be compared.
-        DatasetError: no prediction has truth.
-        CarlasegError: there is no room for the files.
+        DatasetError: no prediction has truth, or there is no room for the files.
     """
     answers = open_answers(config.results, config.truth)
     other = None if config.against is None else open_answers(config.against, config.truth)
@@ -134,11 +133,7 @@ def _say_if_few(how: Resampling, images: int, drives: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(path, (text if text.endswith("\n") else text + "\n").encode())
     except OSError as error:
-        raise CarlasegError(f"{path}: expected room to write the evaluation, received {error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise DatasetError(f"{path}: expected room to write the evaluation, received {disk_fault(error)}.") from error

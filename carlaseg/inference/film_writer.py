@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.errors import CarlasegError
+from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, temporary
 from carlaseg.inference.panels import Legend, colours, overlay
 
 TILE_HEIGHT_MAX = 720
@@ -56,7 +57,7 @@ class FilmWriter:
     def __init__(self, path: Path, rate_hz: float) -> None:
         self.path = path
         self._rate_hz = rate_hz
-        self._beside = path.with_name(f".partial.{path.name}")
+        self._beside = temporary(path)
         self._size_wh: tuple[int, int] | None = None
         self._writer: Any = None
 
@@ -64,14 +65,14 @@ class FilmWriter:
         """Write a frame, uint8 (H, W, 3) RGB; one of another size than the first is brought to the first's.
 
         Raises:
-            CarlasegError: the file cannot be written.
+            DatasetError: the file cannot be written.
         """
         if self._writer is None:
             self._size_wh = (frame.shape[1], frame.shape[0])
             codec = cv2.VideoWriter.fourcc(*CODEC)
             self._writer = cv2.VideoWriter(str(self._beside), codec, self._rate_hz, self._size_wh)
             if not self._writer.isOpened():
-                raise CarlasegError(f"{self.path}: expected to be able to write a video ({CODEC}), received a refusal.")
+                raise DatasetError(f"{self.path}: expected to be able to write a video ({CODEC}), received a refusal.")
         if (frame.shape[1], frame.shape[0]) != self._size_wh:
             assert self._size_wh is not None
             frame = np.asarray(cv2.resize(frame, self._size_wh, interpolation=cv2.INTER_AREA), np.uint8)
@@ -87,7 +88,7 @@ class FilmWriter:
             The file; None when there is none.
 
         Raises:
-            CarlasegError: there was no room for it.
+            DatasetError: there was no room for it.
         """
         if self._writer is None:
             return None
@@ -102,5 +103,5 @@ class FilmWriter:
                 raise OSError("an empty file")
             self._beside.replace(self.path)
         except OSError as error:
-            raise CarlasegError(f"{self.path}: expected room to write a video, received {error}.") from error
+            raise DatasetError(f"{self.path}: expected room to write a video, received {disk_fault(error)}.") from error
         return self.path

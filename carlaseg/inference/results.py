@@ -33,7 +33,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.errors import CarlasegError, ConfigError
+from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.inference.film_writer import FilmWriter, film_frame
 from carlaseg.inference.panels import Legend, colours, panel
 from carlaseg.inference.quality import Prediction
@@ -74,7 +75,7 @@ def claim(folder: Path, overwrite: bool) -> None:
 
     Raises:
         ConfigError: see `refuse_taken`.
-        CarlasegError: it cannot be made.
+        DatasetError: it cannot be made.
     """
     refuse_taken(folder, overwrite)
     try:
@@ -83,7 +84,9 @@ def claim(folder: Path, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "predictions.jsonl").touch()
     except OSError as error:
-        raise CarlasegError(f"{folder}: expected a folder to write results into, received {error}.") from error
+        raise DatasetError(
+            f"{folder}: expected a folder to write results into, received {disk_fault(error)}."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class ResultsWriter:
         """End the video; nothing is kept of one that is not whole.
 
         Raises:
-            CarlasegError: there was no room for it.
+            DatasetError: there was no room for it.
         """
         while self._waiting:
             self._settle()
@@ -179,7 +182,7 @@ class ResultsWriter:
             write: what to write of it, of `carlaseg.config.inference.WRITTEN`.
 
         Raises:
-            CarlasegError: an earlier one could not be written.
+            DatasetError: an earlier one could not be written.
             DatasetError: an earlier one's truth has an id outside the table.
         """
         self._waiting.append(self._pool.submit(self._write, frame, prediction, write, self._film))
@@ -307,8 +310,9 @@ def _room(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CarlasegError(
-            f"{folder}: expected room to write results, received {error}. What predictions.jsonl lists is whole."
+        raise DatasetError(
+            f"{folder}: expected room to write results, received {disk_fault(error)}. "
+            "What predictions.jsonl lists is whole."
         ) from error
 
 
@@ -316,7 +320,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file of the results.
 
     Raises:
-        CarlasegError: there is no room.
+        DatasetError: there is no room.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
@@ -325,7 +329,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file of the results.
 
     Raises:
-        CarlasegError: there is no room.
+        DatasetError: there is no room.
     """
     with _room(path.parent):
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())

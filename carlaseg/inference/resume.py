@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from carlaseg.config import InferConfig, from_mapping, to_json
 from carlaseg.dataset import read_mask
 from carlaseg.dataset.pictures import read_raw_mask
-from carlaseg.errors import CarlasegError, ConfigError, DatasetError
+from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.inference.films import Film
 from carlaseg.inference.inputs import Source
 from carlaseg.metrics import confusion_matrix
@@ -72,14 +73,13 @@ def keep(folder: Path, lines: Sequence[Line]) -> None:
     """Write predictions.jsonl anew with these lines, all or nothing.
 
     Raises:
-        CarlasegError: there is no room.
+        DatasetError: there is no room.
     """
-    beside = folder / ".predictions.jsonl"
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     try:
-        beside.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-        beside.replace(folder / "predictions.jsonl")
+        write_whole(folder / "predictions.jsonl", text.encode())
     except OSError as error:
-        raise CarlasegError(f"{folder}: expected room to write results, received {error}.") from error
+        raise DatasetError(f"{folder}: expected room to write results, received {disk_fault(error)}.") from error
 
 
 def done_of(source: Source, lines: Mapping[str, Line], folder: Path, wanted: frozenset[str]) -> list[Line]:

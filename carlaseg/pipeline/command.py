@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from carlaseg.config import AugmentConfig
 from carlaseg.console import result, say
 from carlaseg.dataset import open_dataset
-from carlaseg.errors import CarlasegError
+from carlaseg.dataset.pictures import PICTURE_SUFFIXES
+from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.labels import IGNORE_ID
 from carlaseg.pipeline.augment import PRESETS, Augmenter, augmentation_sheet
 from carlaseg.pipeline.cache import Frames
@@ -28,10 +30,13 @@ def augment_command(config: AugmentConfig) -> int:
     """Time the presets; with --show draw one.
 
     Raises:
-        ConfigError: an unknown preset or scheme.
-        DatasetError: no dataset, or a damaged one.
-        CarlasegError: the picture cannot be written.
+        ConfigError: an unknown preset or scheme, or a picture's name without the ending of a picture.
+        DatasetError: no dataset, or a damaged one; the picture cannot be written.
     """
+    if config.show and config.output.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ConfigError(
+            f"--output {config.output}: expected a name ending in {' or '.join(sorted(PICTURE_SUFFIXES))}."
+        )
     data = open_dataset(config.dataset, config.scheme, masks_required=True)
     target, tables, _ = translations([data], config.classes)
     places = np.linspace(0, len(data.samples) - 1, min(config.frames, len(data.samples))).round().astype(np.int64)
@@ -65,10 +70,10 @@ def _cost(preset: str, seed: int, pairs: Sequence[tuple[NDArray[np.uint8], NDArr
 
 
 def _write(config: AugmentConfig, sheet: NDArray[np.uint8]) -> None:
-    config.output.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(config.output.suffix or ".png", np.ascontiguousarray(sheet[..., ::-1]))[1]
+    encoded = cv2.imencode(config.output.suffix, np.ascontiguousarray(sheet[..., ::-1]))[1]
     try:
-        config.output.write_bytes(encoded.tobytes())
+        config.output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(config.output, encoded.tobytes())
     except OSError as error:
-        raise CarlasegError(f"{config.output}: expected to write a picture, received {error.strerror}.") from error
+        raise DatasetError(f"{config.output}: expected room to write it, received {disk_fault(error)}.") from error
     say("look", f"{config.output}: each row a frame as it is, then as {config.draws} epochs of {config.augment} see it")

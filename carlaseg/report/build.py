@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from carlaseg.config import ReportConfig
 from carlaseg.console import result, say
-from carlaseg.errors import CarlasegError
+from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.report.page import page
 from carlaseg.report.sections import SECTIONS
 from carlaseg.report.sources import Sources, gather
@@ -22,22 +22,18 @@ def report(config: ReportConfig) -> Path:
     Raises:
         CheckpointError: no such run.
         ConfigError: a results folder that was named is none.
-        CarlasegError: the page cannot be written.
+        DatasetError: the page cannot be written.
     """
     sources = gather(config)
     _say_found(sources)
     built = [(section.anchor, section.title, section.build(sources)) for section in SECTIONS]
     text = page(sources.run.name, [(anchor, title, body) for anchor, title, body in built if body])
     path = config.output or sources.run.path / "report.html"
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(path, text.encode())
     except OSError as error:
-        raise CarlasegError(f"{path}: expected room to write the report, received {error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise DatasetError(f"{path}: expected room to write the report, received {disk_fault(error)}.") from error
     return path
 
 

@@ -20,6 +20,7 @@ from carlaseg.checkpoint import KEPT, RunFolder, load_model, save_weights
 from carlaseg.config import KeepConfig
 from carlaseg.console import duration, result, say
 from carlaseg.errors import CheckpointError, ConfigError
+from carlaseg.files import disk_fault
 
 COPIED = ("model.json", "config.json", "environment.json", "metrics.jsonl", "metrics.csv", "validation_metrics.json")
 
@@ -57,7 +58,7 @@ def keep(config: KeepConfig) -> Path:
                 target.rename(Path(beside) / "before")
             made.path.rename(target)
     except OSError as error:
-        raise CheckpointError(f"{target}: expected room to write it, received {error}.") from error
+        raise CheckpointError(f"{target}: expected room to write it, received {disk_fault(error)}.") from error
     say("kept", f"{target}: {card.network}, {RunFolder(target).weights('best').stat().st_size / 1e6:.2f} MB")
     return target
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.files import write_whole
 from carlaseg.dataset.headers import size_in
 from carlaseg.dataset.pictures import Mask, read_image, read_mask
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
+from carlaseg.files import write_whole
 from carlaseg.labels import IGNORE_ID, Remap
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

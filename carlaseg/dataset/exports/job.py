@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 
 from carlaseg import __version__
 from carlaseg.console import StopRequest
-from carlaseg.dataset.files import disk_fault, write_whole
 from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, write_whole
 
 STATE_FILE = ".carlaseg_conversion.json"
 JOURNAL_FILE = ".carlaseg_rows.jsonl"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from carlaseg.dataset.files import temporary
+from carlaseg.files import temporary
 
 
 def array_text(items: Iterable[Any]) -> Iterator[str]:

@@ -22,8 +22,8 @@ from carlaseg.dataset.exports.encoding import image_as_it_is, mask_as_png, slug
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.json_tables import array_text, object_text, write_text
 from carlaseg.dataset.exports.source import Source
-from carlaseg.dataset.files import temporary
 from carlaseg.dataset.samples import Sample
+from carlaseg.files import temporary
 from carlaseg.labels import Remap
 
 _BLOCK = 512

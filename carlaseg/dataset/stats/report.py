@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.files import disk_fault, write_whole
 from carlaseg.dataset.stats.classes import ClassStats, Counts, Tally
 from carlaseg.dataset.stats.copies import NEAR_COPY_BITS, STILL_M, Run
 from carlaseg.errors import DatasetError
+from carlaseg.files import disk_fault, write_whole
 from carlaseg.labels import LabelScheme
 
 HEAT_SIZE = (36, 48)

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from carlaseg import console
 from carlaseg.dataset.contact_sheet import contact_sheet
-from carlaseg.dataset.files import disk_fault
 from carlaseg.dataset.opening import open_dataset, spread
 from carlaseg.dataset.recorded import Books
 from carlaseg.dataset.samples import Dataset, SampleTable
 from carlaseg.dataset.view.frames import Show
 from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.files import disk_fault
 
 _SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FRAMES_OF_A_SHEET = 24

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from carlaseg.console import Progress, StopRequest
-from carlaseg.dataset.files import temporary
 from carlaseg.dataset.geometry import (
     CAMERA_TO_BODY,
     right_handed_location,
@@ -21,6 +20,7 @@ from carlaseg.dataset.recorded import Known
 from carlaseg.dataset.records import intrinsics
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import ConfigError
+from carlaseg.files import temporary
 from carlaseg.labels import IGNORE_ID, LabelScheme
 
 _JPEG_QUALITY = 90

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from carlaseg.console import Progress, StopRequest
-from carlaseg.dataset.files import temporary
 from carlaseg.dataset.pictures import Picture
 from carlaseg.dataset.samples import Sample
 from carlaseg.dataset.view.frames import Show, picture_of
 from carlaseg.errors import DatasetError
+from carlaseg.files import temporary
 
 _CODEC = "mp4v"
 """MPEG-4 part 2: what OpenCV's wheels can write on every platform."""

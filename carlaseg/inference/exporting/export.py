@@ -25,7 +25,8 @@ from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import RunFolder, load_model
 from carlaseg.config import ExportConfig, Size
 from carlaseg.console import result, say
-from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, Interrupted
+from carlaseg.errors import CheckpointError, ConfigError, Interrupted
+from carlaseg.files import disk_fault
 from carlaseg.inference.artefact import ArtefactCard
 from carlaseg.inference.exporting.formats import FORMATS, Format, Task
 from carlaseg.inference.exporting.parity import Reference, Report, bytes_of, measure_speed
@@ -293,7 +294,9 @@ def _beside(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
             yield Path(folder)
     except OSError as error:
-        raise CarlasegError(f"{path}: expected room to write it, received {error}. No artefact was left.") from error
+        raise CheckpointError(
+            f"{path}: expected room to write it, received {disk_fault(error)}. No artefact was left."
+        ) from error
     finally:
         for parent in made:
             if parent.is_dir() and not any(parent.iterdir()):

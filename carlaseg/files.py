@@ -1,4 +1,7 @@
-"""Files that are seen whole or not at all, and what a failing disk is called."""
+"""Files that are seen whole or not at all, and what a failing disk is called.
+
+Whatever is left behind may be written through here: nobody, not even after a power cut, meets half a file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FILE_FOR_A_FOLDER = (errno.EEXIST, errno.ENOTDIR)
+"""What making a folder on or below a file is answered with."""
 
 
 def temporary(path: Path) -> Path:
@@ -36,4 +41,8 @@ def write_whole(path: Path, content: bytes, sync: bool = False) -> None:
 
 def disk_fault(error: OSError) -> str:
     """What went wrong, in words for an error message."""
-    return "a full disk" if error.errno in _FULL else str(error.strerror or error)
+    if error.errno in _FULL:
+        return "a full disk"
+    if error.errno in _FILE_FOR_A_FOLDER:
+        return "a file where a folder has to be"
+    return str(error.strerror or error)
