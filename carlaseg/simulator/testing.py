@@ -96,17 +96,25 @@ class FaultySimulator:
 
 @contextlib.contextmanager
 def faulty_simulator(
-    plan: str = "", town: str | None = None, seed: int = 0, start_timeout_s: float = 120.0
+    plan: str = "",
+    town: str | None = None,
+    seed: int = 0,
+    opendrive: Sequence[Path] = (),
+    start_timeout_s: float = 120.0,
 ) -> Iterator[FaultySimulator]:
-    """Run the embedded simulator with a plan of faults (TOML text) and a control door.
+    """Run the embedded simulator with a plan of faults and a control door.
+
+    Args:
+        plan: TOML text.
+        town: to begin with; the first of `opendrive`, else the first generated one, when left out.
+        seed: of the towns.
+        opendrive: files, or folders of them, that become maps.
+        start_timeout_s: how long building may take.
 
     Raises:
         SimulatorError: it ended, or said nothing, before it was ready; or the plan is none.
     """
-    program = (
-        "from carlaseg.config import SimulateConfig; from carlaseg.simulator.command import simulate; "
-        f"simulate(SimulateConfig(port=0, town={town!r}, seed={seed!r}, exit_with_parent=True, control_port=0))"
-    )
+    program = _program(f"town={town!r}, seed={seed!r}, control_port=0", opendrive)
     with _process([sys.executable, "-c", program]) as process:
         ready = _ready_line(process, start_timeout_s)
         simulator = FaultySimulator(ready[1], int(ready[2]), int(ready[5]), process)
@@ -135,12 +143,7 @@ def running_simulator(
     Raises:
         SimulatorError: it ended, or said nothing, before it was ready.
     """
-    program = (
-        "from pathlib import Path; from carlaseg.config import SimulateConfig; "
-        "from carlaseg.simulator.command import simulate; "
-        f"simulate(SimulateConfig(port=0, town={town!r}, seed={seed!r}, fps={fps!r}, exit_with_parent=True, "
-        f"opendrive=tuple(map(Path, {[str(Path(one).resolve()) for one in opendrive]!r}))))"
-    )
+    program = _program(f"town={town!r}, seed={seed!r}, fps={fps!r}", opendrive)
     with served_by([sys.executable, "-c", program], start_timeout_s) as address:
         yield address
 
@@ -155,6 +158,15 @@ def served_by(command: list[str], start_timeout_s: float = 120.0) -> Iterator[Ad
     with _process(command) as process:
         ready = _ready_line(process, start_timeout_s)
         yield Address(ready[1], int(ready[2]))
+
+
+def _program(settings: str, opendrive: Sequence[Path]) -> str:
+    maps = [str(Path(one).resolve()) for one in opendrive]
+    return (
+        "from pathlib import Path; from carlaseg.config import SimulateConfig; "
+        "from carlaseg.simulator.command import simulate; "
+        f"simulate(SimulateConfig(port=0, {settings}, exit_with_parent=True, opendrive=tuple(map(Path, {maps!r}))))"
+    )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ parameters are CARLA's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,7 @@ def _ramp(value: float, low: float, high: float) -> float:
     return share * share * (3 - 2 * share)
 
 
+@lru_cache(maxsize=8)
 def light_of(weather: Weather) -> Light:
     """The light of a weather; each of its parameters is first limited to the range CARLA documents."""
     cover = min(max(weather.cloudiness, 0.0), 100.0) / 100

@@ -31,10 +31,13 @@ def _cloud_field() -> NDArray[np.float32]:
     return cv2.remap(layer, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
 def paint_sky(light: Light) -> NDArray[np.uint8]:
-    """The sky of one light: uint8 (512, 2048, 3) RGB.
+    """The sky of one light: uint8 (512, 2048, 3) RGB, read-only.
 
     Columns are the azimuth, anticlockwise from east (town frame); rows the elevation, from 90 degrees down to 0.
+    Kept for the last few lights: painting takes a quarter of a second, and a town that is loaded anew has the sky of
+    before.
     """
     share = (1 - (np.arange(HEIGHT_PX, dtype=np.float32) + 0.5) / HEIGHT_PX)[:, None]
     gradient = (1 - share) ** 3.2
@@ -64,6 +67,7 @@ def paint_sky(light: Light) -> NDArray[np.uint8]:
         clear = np.exp(-light.fog_per_m * length_m)[..., None].astype(np.float32)
         pixels = pixels * clear + light.fog_rgb * (1 - clear)
     painted: NDArray[np.uint8] = np.clip(pixels, 0, 255).astype(np.uint8)
+    painted.flags.writeable = False
     return painted
 
 
