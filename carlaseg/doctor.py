@@ -144,7 +144,7 @@ def check_server(config: DoctorConfig) -> Check:
             found = clear_server(carla, client)
             frozen = "it was frozen and runs again, " if found.frozen else ""
             return Check("ok", f"{where}: {frozen}{found.orphans} actors of killed recordings removed")
-        found = look_at_server(carla, client)
+        found = look_at_server(client)
         clear = f"carlaseg doctor --clear --host {config.host} --port {config.port}"
         if found.frozen:
             return Check("warn", f"{where}: frozen: it waits for ticks and no client gives any", clear)

@@ -8,15 +8,8 @@ from __future__ import annotations
 from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.reader import read_frames, read_metadata
-from carlaseg.dataset.records import (
-    FileRecord,
-    FrameRecord,
-    InstrumentRecord,
-    Pose,
-    RecordingMetadata,
-    SensorRecord,
-    intrinsics,
-)
+from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
+from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord, intrinsics
 from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample, SampleTable
 from carlaseg.dataset.splitting import Split, split_by_drive
 from carlaseg.dataset.writer import RecordingWriter

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.records import Pose
+from carlaseg.dataset.rig_records import Pose
 
 Matrix = NDArray[np.float64]
 

@@ -13,6 +13,9 @@ from carlaseg.errors import DatasetError
 METADATA_FILE = "recording.json"
 FRAMES_FILE = "frames.jsonl"
 DROPPED_FILE = "dropped.jsonl"
+LARGEST_METADATA_BYTES = 16 * 2**20
+LARGEST_LINE_BYTES = 2**20
+"""Datasets are downloaded: what is larger than any recording's is refused before it takes memory."""
 
 
 def is_recording(folder: Path) -> bool:
@@ -28,7 +31,13 @@ def read_metadata(folder: Path) -> RecordingMetadata:
     """
     path = folder / METADATA_FILE
     try:
-        value = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(LARGEST_METADATA_BYTES + 1)
+        if len(content) > LARGEST_METADATA_BYTES:
+            raise DatasetError(
+                f"{path}: expected at most {LARGEST_METADATA_BYTES:,} bytes, received more. It was not read."
+            )
+        value = json.loads(content)
     except OSError as error:
         raise DatasetError(f"{path}: expected a recording, received {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -117,8 +126,12 @@ def _whole_lines(folder: Path, name: str = FRAMES_FILE) -> Iterator[tuple[str, b
     except FileNotFoundError:
         return
     with file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE_BYTES), b""), 1):
             if not line.endswith(b"\n"):
+                if len(line) == LARGEST_LINE_BYTES:
+                    raise DatasetError(
+                        f"{path}, line {number}: expected less than {LARGEST_LINE_BYTES:,} bytes, received more."
+                    )
                 return
             yield f"{path}, line {number}", line
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from carlaseg.dataset.reader import FRAMES_FILE, is_recording, read_metadata
-from carlaseg.dataset.records import FrameRecord, RecordingMetadata, SensorRecord
+from carlaseg.dataset.records import FrameRecord, RecordingMetadata
+from carlaseg.dataset.rig_records import SensorRecord
 from carlaseg.dataset.samples import Sample
 from carlaseg.dataset.writer import IMAGES
 

@@ -7,174 +7,17 @@ y right, z up, metres, degrees.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from carlaseg.dataset.json_fields import listed, mapping, number, required, triple
+from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.errors import DatasetError
 from carlaseg.labels import SCHEMES, LabelScheme
 
 FORMAT_VERSION = 1
 """Raised when a reader of the old version could misread the new one; every release reads all older versions."""
-
-
-_FOLDERS_OF_THE_PAIR = {"sensor.camera.rgb": "rgb", "sensor.camera.semantic_segmentation": "seg_raw"}
-"""Of recordings that do not say, because they were made when there was nothing but the pair."""
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Where something is and which way it looks, in the world or relative to the ego vehicle.
-
-    Attributes:
-        location_m: x, y, z.
-        rotation_deg: pitch, yaw, roll.
-    """
-
-    location_m: tuple[float, float, float]
-    rotation_deg: tuple[float, float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"location_m": list(self.location_m), "rotation_deg": list(self.rotation_deg)}
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> Pose:
-        """From JSON values.
-
-        Raises:
-            DatasetError: something is missing or of another kind.
-        """
-        fields = _mapping(value, where)
-        return cls(_triple(fields, "location_m", where), _triple(fields, "rotation_deg", where))
-
-
-def intrinsics(
-    fov_deg: float, size: tuple[int, int], camera_size: tuple[int, int] | None = None
-) -> tuple[tuple[float, float, float], ...]:
-    """Pinhole matrix K of the saved pictures, rows top to bottom, in pixels.
-
-    Args:
-        fov_deg: horizontal field of view of the camera, as in CARLA's blueprint.
-        size: (height, width) of the saved picture.
-        camera_size: (height, width) the camera drew at; `size` when not given. A resize that is not uniform gives fx !=
-            fy.
-
-    Source:
-        CARLA's `fov` is horizontal: f = W / (2 tan(fov / 2)), principal point in the middle.
-    """
-    drawn_height, drawn_width = camera_size or size
-    height, width = size
-    focal = drawn_width / (2 * math.tan(math.radians(fov_deg) / 2))
-    return (
-        (focal * width / drawn_width, 0.0, width / 2),
-        (0.0, focal * height / drawn_height, height / 2),
-        (0.0, 0.0, 1.0),
-    )
-
-
-@dataclass(frozen=True)
-class SensorRecord:
-    """One camera of the rig.
-
-    Attributes:
-        name: its name in frames and files.
-        blueprint: CARLA's blueprint id, for example "sensor.camera.rgb".
-        size: (height, width) of the saved pictures.
-        camera_size: (height, width) the camera draws at.
-        fov_deg: horizontal field of view.
-        pose_ego: pose relative to the ego vehicle.
-        attributes: blueprint attributes as the server reported them.
-        folder: of its files in the recording.
-    """
-
-    name: str
-    blueprint: str
-    size: tuple[int, int]
-    camera_size: tuple[int, int]
-    fov_deg: float
-    pose_ego: Pose
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    folder: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, with the intrinsics K of the saved pictures worked out."""
-        return {
-            "name": self.name,
-            "blueprint": self.blueprint,
-            "size": list(self.size),
-            "camera_size": list(self.camera_size),
-            "fov_deg": self.fov_deg,
-            "intrinsics": [list(row) for row in intrinsics(self.fov_deg, self.size, self.camera_size)],
-            "pose_ego": self.pose_ego.to_json(),
-            "attributes": dict(self.attributes),
-            "folder": self.folder,
-        }
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> SensorRecord:
-        """From JSON values; the intrinsics follow from the rest.
-
-        Raises:
-            DatasetError: something is missing or of another kind.
-        """
-        fields = _mapping(value, where)
-        return cls(
-            name=_get(fields, "name", str, where),
-            blueprint=_get(fields, "blueprint", str, where),
-            size=_size(fields, "size", where),
-            camera_size=_size(fields, "camera_size", where),
-            fov_deg=_number(fields, "fov_deg", where),
-            pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
-            attributes={str(key): str(text) for key, text in _mapping(fields.get("attributes", {}), where).items()},
-            folder=str(fields.get("folder") or _FOLDERS_OF_THE_PAIR.get(str(fields.get("blueprint")), "")),
-        )
-
-
-@dataclass(frozen=True)
-class InstrumentRecord:
-    """One sensor of the rig that is no camera: a lidar, a radar, GNSS, an IMU.
-
-    Attributes:
-        name: its name in frames.
-        blueprint: CARLA's blueprint id.
-        folder: of its files; empty where its measurements stand in the frames' lines.
-        pose_ego: pose relative to the ego vehicle.
-        attributes: blueprint attributes as the server reported them.
-    """
-
-    name: str
-    blueprint: str
-    folder: str
-    pose_ego: Pose
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "name": self.name,
-            "blueprint": self.blueprint,
-            "folder": self.folder,
-            "pose_ego": self.pose_ego.to_json(),
-            "attributes": dict(self.attributes),
-        }
-
-    @classmethod
-    def from_json(cls, value: Any, where: str) -> InstrumentRecord:
-        """From JSON values.
-
-        Raises:
-            DatasetError: something is missing or of another kind.
-        """
-        fields = _mapping(value, where)
-        return cls(
-            name=_get(fields, "name", str, where),
-            blueprint=_get(fields, "blueprint", str, where),
-            folder=_get(fields, "folder", str, where),
-            pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
-            attributes={str(key): str(text) for key, text in _mapping(fields.get("attributes", {}), where).items()},
-        )
 
 
 @dataclass(frozen=True)
@@ -196,11 +39,11 @@ class FileRecord:
         Raises:
             DatasetError: something is missing, of another kind, or the path leaves the recording.
         """
-        fields = _mapping(value, where)
-        path = _get(fields, "path", str, where)
+        fields = mapping(value, where)
+        path = required(fields, "path", str, where)
         if path.startswith("/") or "\\" in path or ":" in path or ".." in path.split("/"):
             raise DatasetError(f"{where}: expected a path inside the recording, received {path!r}.")
-        return cls(path, _get(fields, "length", int, where), _get(fields, "crc32", str, where))
+        return cls(path, required(fields, "length", int, where), required(fields, "crc32", str, where))
 
 
 @dataclass(frozen=True)
@@ -259,26 +102,27 @@ class FrameRecord:
         Raises:
             DatasetError: something is missing or of another kind.
         """
-        fields = _mapping(value, where)
+        fields = mapping(value, where)
+        weather = mapping(fields.get("weather"), f"{where}, weather")
         return cls(
-            frame=_get(fields, "frame", int, where),
-            timestamp_s=_number(fields, "timestamp_s", where),
+            frame=required(fields, "frame", int, where),
+            timestamp_s=number(fields, "timestamp_s", where),
             ego=Pose.from_json(fields.get("ego"), f"{where}, ego"),
             sensors={
                 str(name): Pose.from_json(pose, f"{where}, sensor {name}")
-                for name, pose in _mapping(fields.get("sensors"), where).items()
+                for name, pose in mapping(fields.get("sensors"), where).items()
             },
-            velocity_mps=_triple(fields, "velocity_mps", where),
-            speed_kmh=_number(fields, "speed_kmh", where),
-            weather={str(name): float(value) for name, value in _mapping(fields.get("weather"), where).items()},
+            velocity_mps=triple(fields, "velocity_mps", where),
+            speed_kmh=number(fields, "speed_kmh", where),
+            weather={str(name): number(weather, name, f"{where}, weather") for name in weather},
             files={
                 str(name): FileRecord.from_json(file, f"{where}, file {name}")
-                for name, file in _mapping(fields.get("files"), where).items()
+                for name, file in mapping(fields.get("files"), where).items()
             },
-            events=tuple(_mapping(event, where) for event in fields.get("events", [])),
+            events=tuple(mapping(event, where) for event in listed(fields, "events", where)),
             measurements={
-                str(name): _mapping(measured, f"{where}, measurements of {name}")
-                for name, measured in _mapping(fields.get("measurements", {}), where).items()
+                str(name): mapping(measured, f"{where}, measurements of {name}")
+                for name, measured in mapping(fields.get("measurements", {}), where).items()
             },
         )
 
@@ -320,7 +164,7 @@ class DroppedRecord:
         """
         fields = json_line(line, where)
         sensors = tuple(str(name) for name in fields.get("sensors", []))
-        return cls(_get(fields, "frame", int, where), _get(fields, "reason", str, where), sensors)
+        return cls(required(fields, "frame", int, where), required(fields, "reason", str, where), sensors)
 
 
 @dataclass(frozen=True)
@@ -396,37 +240,38 @@ class RecordingMetadata:
             DatasetError: something is missing or of another kind, the format is newer than we are, the scheme is
                 unknown.
         """
-        fields = _mapping(value, where)
-        version = _get(fields, "format_version", int, where)
+        fields = mapping(value, where)
+        version = required(fields, "format_version", int, where)
         if version > FORMAT_VERSION:
             raise DatasetError(
                 f"{where}: expected format_version up to {FORMAT_VERSION}, received {version}. "
                 "A newer carlaseg wrote it.",
                 (("upgrade", "pip install --upgrade carlaseg"),),
             )
-        named = _mapping(fields.get("label_scheme"), f"{where}, label_scheme")
-        name = _get(named, "name", str, f"{where}, label_scheme")
+        named = mapping(fields.get("label_scheme"), f"{where}, label_scheme")
+        name = required(named, "name", str, f"{where}, label_scheme")
         if name not in SCHEMES:
             raise DatasetError(f"{where}: expected a label_scheme of {', '.join(SCHEMES)}, received {name!r}.")
-        rig = fields.get("rig", [])
+        seeds = mapping(fields.get("seeds"), f"{where}, seeds")
+        counts = mapping(fields.get("counts", {}), f"{where}, counts")
         return cls(
-            carlaseg_version=_get(fields, "carlaseg_version", str, where),
-            client_version=_get(fields, "client_version", str, where),
-            server_version=_get(fields, "server_version", str, where),
-            simulator=_get(fields, "simulator", str, where),
-            town=_get(fields, "town", str, where),
-            weather=_get(fields, "weather", str, where),
-            seeds={str(key): int(seed) for key, seed in _mapping(fields.get("seeds"), where).items()},
-            rig=tuple(SensorRecord.from_json(sensor, f"{where}, rig") for sensor in rig),
+            carlaseg_version=required(fields, "carlaseg_version", str, where),
+            client_version=required(fields, "client_version", str, where),
+            server_version=required(fields, "server_version", str, where),
+            simulator=required(fields, "simulator", str, where),
+            town=required(fields, "town", str, where),
+            weather=required(fields, "weather", str, where),
+            seeds={str(key): required(seeds, key, int, f"{where}, seeds") for key in seeds},
+            rig=tuple(SensorRecord.from_json(sensor, f"{where}, rig") for sensor in listed(fields, "rig", where)),
             label_scheme=SCHEMES[name],
-            configuration=_mapping(fields.get("configuration"), where),
-            command=tuple(str(word) for word in fields.get("command", [])),
-            started=_get(fields, "started", str, where),
-            ended=fields.get("ended"),
-            counts={str(key): int(count) for key, count in _mapping(fields.get("counts", {}), where).items()},
+            configuration=mapping(fields.get("configuration"), where),
+            command=tuple(str(word) for word in listed(fields, "command", where)),
+            started=required(fields, "started", str, where),
+            ended=None if fields.get("ended") is None else required(fields, "ended", str, where),
+            counts={str(key): required(counts, key, int, f"{where}, counts") for key in counts},
             instruments=tuple(
                 InstrumentRecord.from_json(instrument, f"{where}, instruments")
-                for instrument in fields.get("instruments", [])
+                for instrument in listed(fields, "instruments", where)
             ),
         )
 
@@ -441,45 +286,4 @@ def json_line(line: bytes, where: str) -> dict[str, Any]:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{where}: expected a frame as JSON, received {line[:40]!r} ({error}).") from error
-    return _mapping(value, where)
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DatasetError(f"{where}: expected a JSON object, received {_kind(value)}.")
-    return value
-
-
-def _get(fields: Mapping[str, Any], key: str, kind: type[Any], where: str) -> Any:
-    value = fields.get(key)
-    if type(value) is not kind:
-        raise DatasetError(f"{where}: expected {key} as {kind.__name__}, received {_kind(value)}.")
-    return value
-
-
-def _number(fields: Mapping[str, Any], key: str, where: str) -> float:
-    value = fields.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DatasetError(f"{where}: expected {key} as a number, received {_kind(value)}.")
-    return float(value)
-
-
-def _numbers(fields: Mapping[str, Any], key: str, count: int, where: str) -> list[Any]:
-    value = fields.get(key)
-    if not isinstance(value, list) or len(value) != count or any(type(item) not in (int, float) for item in value):
-        raise DatasetError(f"{where}: expected {key} as {count} numbers, received {_kind(value)}.")
-    return value
-
-
-def _triple(fields: Mapping[str, Any], key: str, where: str) -> tuple[float, float, float]:
-    first, second, third = _numbers(fields, key, 3, where)
-    return float(first), float(second), float(third)
-
-
-def _size(fields: Mapping[str, Any], key: str, where: str) -> tuple[int, int]:
-    height, width = _numbers(fields, key, 2, where)
-    return int(height), int(width)
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+    return mapping(value, where)

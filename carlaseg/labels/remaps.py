@@ -23,7 +23,6 @@ from carlaseg.labels.scheme import IGNORE_ID, LabelScheme, Mask
 from carlaseg.labels.tables import SCHEMES
 
 _HUB = "carla-0.9.14"
-_VOID = IGNORE_ID
 
 # fmt: off
 _CARLA_23_TO_29 = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from carlaseg.dataset.records import FrameRecord, Pose
+from carlaseg.dataset.records import FrameRecord
+from carlaseg.dataset.rig_records import Pose
 from carlaseg.recording.rig import RigSpec
 from carlaseg.recording.streams import SensorFrame
 

@@ -40,11 +40,10 @@ class ServerState:
     orphans: int
 
 
-def look_at_server(carla: Any, client: Any) -> ServerState:
+def look_at_server(client: Any) -> ServerState:
     """See whether a server is frozen and what is left on it; changes nothing.
 
     Args:
-        carla: the client package.
         client: a `carla.Client` with a timeout set.
 
     Raises:

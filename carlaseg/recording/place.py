@@ -13,7 +13,7 @@ from pathlib import Path
 
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
-from carlaseg.dataset.records import InstrumentRecord, SensorRecord
+from carlaseg.dataset.rig_records import InstrumentRecord, SensorRecord
 from carlaseg.errors import DatasetError
 from carlaseg.recording.rig import Rig
 from carlaseg.recording.slots import slot_of_tick

@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from carlaseg.config import RecordConfig, nearest
-from carlaseg.dataset.records import InstrumentRecord, Pose, SensorRecord
+from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.kinds import KINDS, SensorKind

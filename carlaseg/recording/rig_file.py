@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from carlaseg.config import Size, from_mapping, nearest
-from carlaseg.dataset.records import Pose
+from carlaseg.dataset.rig_records import Pose
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError
 from carlaseg.recording.kinds import KINDS

@@ -125,9 +125,7 @@ class Blueprint:
         return next((one.value for one in self.definition.attributes if one.id == attribute), None)
 
 
-def _vehicle(
-    name: str, body: BodyKind, generation: int, extent: Extent, has_colors: bool
-) -> tuple[str, list[ActorAttribute]]:
+def _vehicle(name: str, body: BodyKind, generation: int, has_colors: bool) -> tuple[str, list[ActorAttribute]]:
     two_wheeled = body in ("motorcycle", "bicycle")
     attributes = [
         choice("role_name", AttributeType.STRING, "autopilot", ("autopilot", "scenario", "ego_vehicle")),
@@ -173,7 +171,7 @@ def _all() -> Iterator[Blueprint]:
 
     for name, body, generation, extent, has_colors in _VEHICLES:
         tag = VEHICLE_TAGS[body]
-        yield Blueprint(define(*_vehicle(name, body, generation, extent, has_colors)), body, extent, tag)
+        yield Blueprint(define(*_vehicle(name, body, generation, has_colors)), body, extent, tag)
     for number in range(1, _WALKER_COUNT + 1):
         extent = (0.15, 0.15, 0.62) if number in _CHILDREN else (0.19, 0.19, 0.93)
         yield Blueprint(define(*_walker(number)), "pedestrian", extent, TAG_PEDESTRIAN)

@@ -128,10 +128,10 @@ def _street_lines(plan: Layout, street: Street) -> list[str]:
     lines += ["</left>", "<center>", lane_line(0, "none", [], centre), "</center>", "<right>"]
     lines += [lane_line(-k, types[k], widths[k], marks[k]) for k in (1, 2, 3)]
     lines += ["</right>", "</laneSection></lanes>"]
-    return [*lines, *_objects(plan, street), *_signals(plan, street), "</road>"]
+    return [*lines, *_objects(street), *_signals(plan, street), "</road>"]
 
 
-def _objects(plan: Layout, street: Street) -> list[str]:
+def _objects(street: Street) -> list[str]:
     lines = ["<objects>"]
     half_width = street.lane_width + GUTTER_M
     for contact in ("start", "end"):

@@ -13,7 +13,6 @@ from carlaseg.wire.values import VehicleControl, WalkerControl
 
 Triple = tuple[float, float, float]
 
-ACTOR_STATE_BYTES = 119
 _ACTIVE = 1
 _MAP_CHANGED = 1
 _OPENING = struct.Struct("<QQd6f Qdf3iI")

@@ -32,8 +32,10 @@ from carlaseg.dataset import (
     read_image,
     read_mask,
     read_metadata,
+    reader,
 )
 from carlaseg.dataset.encoding import RgbFormat
+from carlaseg.dataset.reader import read_lines
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import DatasetError
 
@@ -315,6 +317,30 @@ def test_a_pose_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(DatasetError, match="ego: expected location_m as 3 numbers"):
         Pose.from_json({"location_m": [1, 2], "rotation_deg": [0, 0, 0]}, "line 1, ego")
     assert Pose.from_json(ORIGIN.to_json(), "x") == ORIGIN
+
+
+@pytest.mark.parametrize("strange", [7, "text", [7], {"a": "text"}, True])
+def test_a_field_of_another_kind_is_a_damaged_dataset_and_never_a_fault_of_ours(strange: object) -> None:
+    refused = []
+    for record, whole in ((FrameRecord, line(7).to_json()), (RecordingMetadata, metadata().to_json())):
+        for key in whole:
+            try:
+                record.from_json({**whole, key: strange}, "recording.json")
+            except DatasetError as error:
+                refused.append(error.message)
+    assert len(refused) > 10
+    assert all(message.startswith("recording.json") for message in refused)
+
+
+def test_what_is_larger_than_any_recording_is_refused_unread(recording: Path) -> None:
+    with (recording / "frames.jsonl").open("r+b") as file:
+        file.truncate(reader.LARGEST_LINE_BYTES * 2)
+    with pytest.raises(DatasetError, match=r"frames.jsonl, line \d+: expected less than 1,048,576 bytes"):
+        list(read_lines(recording))
+    with (recording / "recording.json").open("r+b") as file:
+        file.truncate(reader.LARGEST_METADATA_BYTES + 1)
+    with pytest.raises(DatasetError, match=r"recording.json: expected at most 16,777,216 bytes"):
+        read_metadata(recording)
 
 
 @pytest.mark.parametrize(("rgb_format", "suffix"), [("webp", ".webp"), ("jpeg", ".jpg")])

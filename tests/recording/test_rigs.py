@@ -18,7 +18,7 @@ from recordings_made import UNTOUCHED
 
 from carlaseg.config import RecordConfig
 from carlaseg.dataset.reader import read_frames, read_metadata
-from carlaseg.dataset.records import intrinsics
+from carlaseg.dataset.rig_records import intrinsics
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import ConfigError
 from carlaseg.recording import pictures, points

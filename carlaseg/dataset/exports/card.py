@@ -30,11 +30,11 @@ def write_card(
         scheme: label scheme of the written masks.
         notes: what was lost, and how it was split.
     """
-    lines = [*(_yaml(source, scheme) if target == "huggingface" else ()), *_page(title, source, scheme, notes)]
+    lines = [*(_yaml(source) if target == "huggingface" else ()), *_page(title, source, scheme, notes)]
     (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _yaml(source: Source, scheme: LabelScheme) -> Iterator[str]:
+def _yaml(source: Source) -> Iterator[str]:
     total = len(source.samples)
     yield "---"
     yield "license: unknown  # TODO: choose one before you publish"

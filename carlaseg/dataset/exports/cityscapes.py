@@ -27,7 +27,7 @@ from carlaseg.dataset.exports.source import Source
 from carlaseg.dataset.geometry import right_handed_angles, right_handed_location
 from carlaseg.dataset.pictures import Mask
 from carlaseg.dataset.recorded import Known
-from carlaseg.dataset.records import intrinsics
+from carlaseg.dataset.rig_records import intrinsics
 from carlaseg.labels import IGNORE_ID
 
 _OPAQUE = 255

@@ -23,7 +23,7 @@ from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.source import Source
 from carlaseg.dataset.geometry import CAMERA_TO_BODY, right_handed_rotation
 from carlaseg.dataset.recorded import Known
-from carlaseg.dataset.records import Pose, intrinsics
+from carlaseg.dataset.rig_records import Pose, intrinsics
 
 _FOLDER_OF_SPLIT = {"train": "training", "val": "training", "test": "testing"}
 

@@ -32,7 +32,7 @@ from carlaseg.dataset.geometry import (
     right_handed_rotation,
 )
 from carlaseg.dataset.recorded import Known
-from carlaseg.dataset.records import SensorRecord, intrinsics
+from carlaseg.dataset.rig_records import SensorRecord, intrinsics
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
 

@@ -14,7 +14,6 @@ from carlaseg.dataset.headers import size_in
 from carlaseg.errors import DatasetError
 
 _HASH_SIDE = 16
-HASH_BITS = _HASH_SIDE * _HASH_SIDE
 
 
 class Look(NamedTuple):

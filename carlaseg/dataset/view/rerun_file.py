@@ -17,7 +17,7 @@ from carlaseg.dataset.geometry import (
 )
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.recorded import Known
-from carlaseg.dataset.records import intrinsics
+from carlaseg.dataset.rig_records import intrinsics
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import ConfigError
 from carlaseg.files import temporary
