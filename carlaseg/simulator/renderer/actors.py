@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,25 +13,25 @@ from panda3d import core
 from carlaseg.simulator import bodies
 from carlaseg.simulator.bodies.coarse import coarsened
 from carlaseg.simulator.renderer import panda
-from carlaseg.simulator.renderer.decals import ActorDecals, DecalKey
+from carlaseg.simulator.renderer.decals import BEAMS, DECAL_RANGE_M, ActorDecals, DecalKey
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import MATERIALS
-from carlaseg.simulator.renderer.placement import body_matrix
-from carlaseg.simulator.renderer.shadows import ground_height
+from carlaseg.simulator.renderer.placement import Sight, body_matrix
+from carlaseg.simulator.renderer.shadows import BEAM_M, LONGEST_SHADOW, ground_height
 from carlaseg.simulator.renderer.static import DEPTH_TAG, FAR_RANGE_M, SOLID, Palette
 from carlaseg.simulator.scene import MeshPart, Pose, Town, VisibleActor
 
 _GROUNDED_M = 0.7
 # How far an actor is drawn with all its details, before cameras scale it (see `static.lod_scale`).
 _DETAIL_RANGE_M = 40.0
+# More than an actor's origin is off the point its distance is measured to, scaled.
+_MARGIN_M = 2.0
 # What is merged beyond: of cars, and of people and what has their size.
 _CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
 _DEFAULT_CELL_M = 0.3
 # Of the paint: contrast like that of the town's by day.
 _TONE = 1.4
 
-# Where a camera is, and by what it scales distances.
-Sight = tuple[Pose, float]
 # GeomNodes, each with the one colour it is drawn in, or None for the colours of its corners.
 _Drawn = tuple[tuple[Any, Any], ...]
 
@@ -56,7 +56,8 @@ class _Figure:
 
     def __init__(self, top: Any, actor_id: int) -> None:
         # Sorted by id: the order in which actors came must not show in the picture.
-        self.node = top.attachNewNode(f"actor-{actor_id}", actor_id & 0x7FFFFFFF)
+        self._place = top, actor_id & 0x7FFFFFFF
+        self.node = core.NodePath(f"actor-{actor_id}")
         switch = core.LODNode("detail")
         switch.addSwitch(_DETAIL_RANGE_M, 0)
         switch.addSwitch(FAR_RANGE_M, _DETAIL_RANGE_M)
@@ -65,6 +66,7 @@ class _Figure:
         self._shell_nodes: list[Any] = []
         self._limb_nodes: list[Any] = []
         self._far_nodes: list[Any] = []
+        self._is_shown = False
         self.shell: bodies.ShellKey | None = None
         self.limbs: bodies.LimbsKey | None = None
         self.pose: Pose | None = None
@@ -81,6 +83,15 @@ class _Figure:
     def move(self, pose: Pose) -> None:
         self.pose = pose
         self.node.setMat(body_matrix(pose))
+
+    def show(self, is_shown: bool) -> None:
+        """Puts the actor into the scene or takes it out: what no camera can see need not be kept up to date."""
+        if is_shown != self._is_shown:
+            self._is_shown = is_shown
+            if is_shown:
+                self.node.reparentTo(*self._place)
+            else:
+                self.node.detachNode()
 
 
 def _put(parent: Any, nodes: list[Any], drawn: _Drawn) -> None:
@@ -101,6 +112,7 @@ class _Shade:
     """What an actor throws on the ground."""
 
     is_relit: bool = True
+    pose: Pose | None = None
     key: DecalKey | None = None
     node: Any = None
 
@@ -111,12 +123,17 @@ def flat_identity(tag: int, instance: int) -> Any:
     return core.ColorAttrib.makeFlat(core.LColor((tag + 0.5) / 256, (low + 0.5) / 256, (high + 0.5) / 256, 1))
 
 
-def _is_near(pose: Pose, sights: Sequence[Sight]) -> bool:
-    """Whether one of these cameras shows an actor with all its details."""
-    return any(
-        (pose.x - eye.x) ** 2 + (pose.y - eye.y) ** 2 + (pose.z - eye.z) ** 2 < (_DETAIL_RANGE_M / scale + 1) ** 2
-        for eye, scale in sights
-    )
+def _distances(actors: Sequence[VisibleActor], sights: Sequence[Sight]) -> list[float]:
+    """Scaled distance of each actor from the nearest camera that may see it or its shadow, infinite if none does."""
+    places = np.array([(actor.pose.x, -actor.pose.y, actor.pose.z) for actor in actors]).reshape(-1, 3)
+    extents = np.array([actor.extent for actor in actors]).reshape(-1, 3)
+    reach_m = np.sqrt((extents**2).sum(axis=1)) + LONGEST_SHADOW * 2 * extents[:, 2]
+    reach_m += np.array([BEAM_M if actor.light_state & BEAMS else 0.0 for actor in actors])
+    nearest = np.full(len(places), np.inf)
+    for sight in sights:
+        nearest = np.minimum(nearest, sight.distances(places, reach_m))
+    distances: list[float] = nearest.tolist()
+    return distances
 
 
 def _white_material() -> Any:
@@ -170,41 +187,49 @@ class ActorScene:
         self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2 * gain), 1))
         self._ambient.setColor(core.LColor(*map(float, base * gain), 1))
 
-    def show(self, actors: Iterable[VisibleActor], sights: Sequence[Sight], *, ids: bool) -> None:
-        """Moves, adds and removes actors so that exactly these are there.
+    def show(self, actors: Sequence[VisibleActor], sights: Sequence[Sight], *, ids: bool) -> None:
+        """Moves, adds and removes actors so that exactly these are there, as far as they can be seen.
 
         Args:
             actors: all of the frame.
-            sights: what will be drawn from; limbs that none of them can see may stay as they were.
+            sights: what will be drawn from; what none of them can see may stay as it was, out of the scene.
             ids: whether the scene of ids will be drawn; without, it may stay as it was.
         """
-        wanted = {actor.actor_id: actor for actor in actors}
-        for actor in wanted.values():
+        for actor, distance_m in zip(actors, _distances(actors, sights), strict=True):
+            number = actor.actor_id
+            if distance_m > FAR_RANGE_M + _MARGIN_M:
+                for figures in (self._colored, self._identified):
+                    if number in figures:
+                        figures[number].show(False)
+                continue
             shell = bodies.shell_key(actor)
-            limbs = bodies.limbs_key(actor) if _is_near(actor.pose, sights) else None
-            self._show_colored(actor, shell, limbs)
+            limbs = bodies.limbs_key(actor) if distance_m < _DETAIL_RANGE_M + _MARGIN_M else None
+            self._show_colored(actor, shell, limbs, distance_m < DECAL_RANGE_M + _MARGIN_M)
             if ids:
                 self._show_identified(actor, shell, limbs)
-        for gone in self._colored.keys() - wanted:
-            self._colored.pop(gone).node.removeNode()
-            del self._shades[gone]
-        if ids:
-            for gone in self._identified.keys() - wanted:
-                self._identified.pop(gone).node.removeNode()
+        here = {actor.actor_id for actor in actors}
+        for figures in (self._colored, self._identified):
+            for gone in figures.keys() - here:
+                figures.pop(gone).node.removeNode()
+                self._shades.pop(gone, None)
 
-    def _show_colored(self, actor: VisibleActor, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> None:
+    def _show_colored(
+        self, actor: VisibleActor, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None, has_decals: bool
+    ) -> None:
         figure = self._colored.get(actor.actor_id)
         if figure is None:
             figure = self._colored[actor.actor_id] = _Figure(self._color_top, actor.actor_id)
             self._shades[actor.actor_id] = _Shade()
+        figure.show(True)
         shade = self._shades[actor.actor_id]
         if shell != figure.shell:
             figure.take_shell(shell, self._shell(shell).colored(), self._far_mesh(shell, actor).colored())
             shade.is_relit = True
         if limbs is not None and limbs != figure.limbs:
             figure.take_limbs(limbs, self._limbs(limbs).colored())
-        if actor.pose != figure.pose or shade.is_relit:
+        if has_decals and (actor.pose != shade.pose or shade.is_relit):
             self._lay_decals(actor, figure, shade)
+        if actor.pose != figure.pose:
             figure.move(actor.pose)
 
     def _show_identified(self, actor: VisibleActor, shell: bodies.ShellKey, limbs: bodies.LimbsKey | None) -> None:
@@ -212,6 +237,7 @@ class ActorScene:
         figure = self._identified.get(number)
         if figure is None:
             figure = self._identified[number] = _Figure(self._id_top, number)
+        figure.show(True)
         if shell != figure.shell:
             near, far = self._shell(shell), self._far_mesh(shell, actor)
             figure.take_shell(shell, near.identified(number), far.identified(number))
@@ -225,6 +251,7 @@ class ActorScene:
         foot = actor.pose.z - (actor.extent[2] if actor.kind == "pedestrian" else 0.0)
         grounded = abs(foot - ground_height(self._town, actor.pose.x, -actor.pose.y)) < _GROUNDED_M
         key = self._decals.key(actor, figure.shell) if grounded else None
+        shade.pose = actor.pose
         if key == shade.key and not shade.is_relit:
             return
         shade.key, shade.is_relit = key, False

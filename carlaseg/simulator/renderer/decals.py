@@ -16,12 +16,12 @@ from carlaseg.simulator.scene import Town, VisibleActor
 
 _LIFT_M = 0.03
 # How far actors have shadows, before cameras scale it.
-_RANGE_M = 110.0
+DECAL_RANGE_M = 110.0
 _TOWN_RANGE_M, _TILE_M = 300.0, 96.0
 # A shadow is made again when the sun has turned this far around the actor.
 _TURN_STEP_DEG = 10
 # Low and high beam among CARLA's light bits.
-_BEAMS = 6
+BEAMS = 6
 
 
 class DecalKey(NamedTuple):
@@ -106,7 +106,7 @@ class ActorDecals:
         if light is None:
             return None
         turned = round((degrees(atan2(*light.sun_direction[1::-1])) + actor.pose.yaw) / _TURN_STEP_DEG)
-        beams = light.lamps_on and bool(actor.light_state & _BEAMS)
+        beams = light.lamps_on and bool(actor.light_state & BEAMS)
         return DecalKey(look, turned % (360 // _TURN_STEP_DEG), beams)
 
     def attach(self, parent: Any, key: DecalKey, actor: VisibleActor, points: NDArray[np.float32]) -> Any:
@@ -119,7 +119,7 @@ class ActorDecals:
             points: float32 (N, 3), the look's corners in the actor's frame.
         """
         switch = core.LODNode("decals")
-        switch.addSwitch(_RANGE_M, 0)
+        switch.addSwitch(DECAL_RANGE_M, 0)
         below = parent.attachNewNode(switch)
         top = below.attachNewNode("decals")
         _blend(below)

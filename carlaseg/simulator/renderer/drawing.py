@@ -166,7 +166,7 @@ class Renderer:
             for _, spec, pose in wanted:
                 kinds_at.setdefault(_view(spec, pose), set()).add(spec.kind)
             placed = self._place_passes(kinds_at)
-            sights = [(view[3], each.lod_scale) for (_, view), each in placed.items()]
+            sights = [each.sight() for each in placed.values()]
             ids = any(kind != "color" for kind, _ in placed)
             if ids:
                 self._static.add_ids()

@@ -12,7 +12,7 @@ from panda3d import core
 
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.depth import depth_state
-from carlaseg.simulator.renderer.placement import camera_matrix
+from carlaseg.simulator.renderer.placement import Sight, camera_matrix
 from carlaseg.simulator.renderer.sky import DOME_RADIUS_M, SKY_TAG
 from carlaseg.simulator.renderer.static import DEPTH_TAG, SMALLEST_LOD_SCALE, SOLID, lod_scale
 from carlaseg.simulator.scene import Pose
@@ -79,6 +79,11 @@ class Pass:
         focal_px = width / (2 * tan(radians(fov_deg) / 2))
         camera.setLens(pinhole(self._size, drawn, fov_deg, NEAR_M, FAR_M))
         self._camera, self._own_lod_scale = camera, lod_scale(focal_px)
+        self._pose, self._lod_scale, self._half_sides = (
+            Pose(),
+            self._own_lod_scale,
+            (width / 2 / focal_px, height / 2 / focal_px),
+        )
         region = self.buffer.output.makeDisplayRegion()
         region.setSort(10)
         if kind == "color":
@@ -115,19 +120,20 @@ class Pass:
 
     def place(self, pose: Pose) -> None:
         """Moves the camera."""
+        self._pose = pose
         # From above nothing hides what is far.
-        self._camera.setLodScale(SMALLEST_LOD_SCALE if pose.z > _ABOVE_ALL_M else self._own_lod_scale)
+        self._lod_scale = SMALLEST_LOD_SCALE if pose.z > _ABOVE_ALL_M else self._own_lod_scale
+        # Panda3D multiplies squares of distances by it.
+        self._camera.setLodScale(self._lod_scale**2)
         matrix = camera_matrix(pose)
         self._nodes[0].setMat(matrix)
         if self._sky_camera is not None:
             matrix.setRow(3, core.LVecBase4f(0, 0, 0, 1))
             self._sky_camera.setMat(matrix)
 
-    @property
-    def lod_scale(self) -> float:
-        """What distances are scaled by where it was placed."""
-        scale: float = self._camera.getLodScale()
-        return scale
+    def sight(self) -> Sight:
+        """What is seen from where it was placed."""
+        return Sight(self._pose, self._lod_scale, *self._half_sides)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The last drawing: uint8 (H, W, 4) BGRA, top row first, valid until the next drawing."""

@@ -18,6 +18,8 @@ from carlaseg.simulator.scene import MeshPart, Town
 
 # A setting sun would throw shadows across the whole town.
 LONGEST_SHADOW = 2.5
+# How far beyond a vehicle its headlights reach.
+BEAM_M = 19.0
 # Under an overcast sky there is no shadow to be seen.
 FAINTEST = 0.1
 # Not 0: in thin triangles the rasteriser's alpha undershoots, and below 0 it wraps around to opaque.
