@@ -181,10 +181,13 @@ def _members(shard: Path, with_content: bool) -> Iterator[tuple[str, bytes | int
     """Names in a shard, each with its content, or else with its length alone.
 
     Raises:
-        tarfile.TarError: it is no tar, or cut short.
+        tarfile.TarError: it is no tar, cut short, or holds something else than plain files.
     """
     with tarfile.open(shard, "r:") as tar:
         for member in tar:
+            if not member.isreg() or member.issparse():
+                # A link reads another member; a sparse file of a few bytes may claim to be of any length.
+                raise tarfile.ReadError(f"{member.name} is no plain file")
             if not with_content:
                 yield member.name, member.size
                 continue

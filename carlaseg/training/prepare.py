@@ -114,6 +114,7 @@ def prepare(config: TrainConfig) -> Prepared:
     if config.is_auto:
         shared_memory_politely()
     prepare_backend()
+    _refuse_early(config)
     device = find_device()
     tell("device", f"{device.name}   {device.backend}")
     if device.warning:
@@ -148,6 +149,15 @@ def prepare(config: TrainConfig) -> Prepared:
     )
     _tell_memory(tell, built.model, config, device, card)
     return Prepared(config, config.epochs or DEFAULT_EPOCHS, device, selection, counts, weights, card, header, built)
+
+
+def _refuse_early(config: TrainConfig) -> None:
+    """Refuse what needs no data to be refused, before every mask is read."""
+    from carlaseg.training.network import network_options
+
+    network_options(config)
+    if config.init_from is not None and config.resume is None:
+        RunFolder.find(config.init_from, config.runs)
 
 
 def rebuilt(ready: Prepared, config: TrainConfig) -> Prepared:

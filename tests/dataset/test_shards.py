@@ -90,3 +90,15 @@ def test_a_damaged_picture_is_never_packed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"rgb_00000101\.png: expected the file that was recorded"):
         write_shards(folder, 1)
     assert list(contents(folder)) == ["drive-b-000000.tar"], "the one before it, and nothing half"
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.GNUTYPE_SPARSE])
+def test_a_shard_of_a_stranger_may_hold_nothing_but_plain_files(recording: Path, kind: bytes) -> None:
+    write_shards(recording, 2)
+    shard = next((recording / "shards").glob("*.tar"))
+    with tarfile.open(shard, "a") as tar:
+        member = tarfile.TarInfo("drive_00000000.rgb.png")
+        member.type, member.linkname = kind, "/etc/hostname"
+        tar.addfile(member)
+    report = verify(recording)
+    assert any("is no plain file" in problem.detail for problem in report.problems)
