@@ -115,6 +115,15 @@ class Visible(Actor):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Tyres:
+    """What the wheels of a vehicle have in common, worked out once for as long as its physics stay."""
+
+    physics: VehiclePhysics
+    friction: float
+    stiffness: float
+
+
 @dataclass(kw_only=True)
 class Vehicle(Visible):
     """A vehicle that follows its pedals and its wheel.
@@ -125,6 +134,7 @@ class Vehicle(Visible):
         speed: m/s along the heading, negative in reverse.
         physics: as last set.
         ground_friction: of the friction trigger it is in, None outside of any.
+        tyres: means of the wheels of the physics in force, None before the first step.
         has_gravity: false for one that floats where it is: no wheel touches anything then.
         ackermann_gains: as last set, or CARLA's defaults; read back, nothing more.
         wheel_angles_deg: (steer, pitch) of wheels that a client has turned by hand; None leaves one to the vehicle.
@@ -140,6 +150,7 @@ class Vehicle(Visible):
     speed: float = 0.0
     physics: VehiclePhysics = field(default_factory=VehiclePhysics)
     ground_friction: float | None = None
+    tyres: Tyres | None = None
     has_gravity: bool = True
     ackermann_gains: tuple[float, ...] = (0.15, 0.0, 0.25, 0.01, 0.0, 0.01)
     wheel_angles_deg: dict[int, tuple[float | None, float | None]] = field(default_factory=dict)

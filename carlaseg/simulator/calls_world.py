@@ -45,9 +45,15 @@ def get_spectator(caller: Caller) -> ActorRecord:
     return caller.simulation.world.spectator.record(b"")
 
 
-def get_weather_parameters(caller: Caller) -> WeatherParameters:
+@functools.lru_cache(maxsize=1)
+def _packed_weather(weather: Weather) -> Packed:
+    """The weather as the client is told of it: its TrafficManager asks in every tick."""
+    return pack(to_wire(WeatherParameters(*astuple(weather))))
+
+
+def get_weather_parameters(caller: Caller) -> Packed:
     """The weather in force."""
-    return WeatherParameters(*astuple(caller.simulation.world.weather))
+    return _packed_weather(caller.simulation.world.weather)
 
 
 def set_weather_parameters(caller: Caller, weather: WeatherParameters) -> None:
@@ -145,9 +151,9 @@ def _first_on_ray(caller: Caller, start: Vector3, direction: Vector3, length_m: 
     return LabelledPoint(Vector3(x, y, z), tag)
 
 
-def get_vehicle_light_states(caller: Caller) -> list[list[int]]:
+def get_vehicle_light_states(caller: Caller) -> Packed:
     """Lamps of every vehicle: (actor id, bit mask)."""
-    return [[vehicle.actor_id, vehicle.light_bits] for vehicle in caller.simulation.world.of_kind(Vehicle)]
+    return pack([(vehicle.actor_id, vehicle.light_bits) for vehicle in caller.simulation.world.of_kind(Vehicle)])
 
 
 CALLS = (

@@ -7,13 +7,12 @@ friction brakes and accelerates less, no friction and no drag keep the speed.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
-from carlaseg.simulator.actors import Vehicle
+from carlaseg.simulator.actors import Tyres, Vehicle
 from carlaseg.simulator.elevation import Elevation
 from carlaseg.simulator.poses import ZERO, Triple, normalize_deg, rotate, rotation_matrix, unrotate
 from carlaseg.simulator.scene import Pose
-from carlaseg.wire.values import Vector3, VehicleControl
+from carlaseg.wire.values import Vector3, VehicleControl, VehiclePhysics
 
 THROTTLE_MPS2 = 4.0
 BRAKE_MPS2 = 8.0
@@ -84,11 +83,11 @@ def _next_speed(vehicle: Vehicle, dt_s: float) -> float:
     control, speed, physics = vehicle.control, vehicle.speed, vehicle.physics
     if vehicle.ground_friction is not None:
         physics = vehicle.effective_physics
-    wheels = physics.wheels
-    friction = sum(wheel.tire_friction for wheel in wheels) / len(wheels) if wheels else 0.0
-    stiffness = sum(wheel.long_stiff_value for wheel in wheels) / len(wheels) if wheels else 0.0
-    grip = min(max(friction / FULL_FRICTION, 0.0), 1.0) if vehicle.has_gravity else 0.0
-    push = min(max(stiffness / FULL_STIFFNESS, 0.0), 1.0) * grip
+    tyres = vehicle.tyres
+    if tyres is None or tyres.physics is not physics:
+        tyres = vehicle.tyres = _tyres(physics)
+    grip = min(max(tyres.friction / FULL_FRICTION, 0.0), 1.0) if vehicle.has_gravity else 0.0
+    push = min(max(tyres.stiffness / FULL_STIFFNESS, 0.0), 1.0) * grip
     if vehicle.ackermann is not None:
         wanted = (vehicle.ackermann.speed - speed) * ACKERMANN_GAIN_PER_S
         return speed + min(max(wanted, -BRAKE_MPS2 * grip), THROTTLE_MPS2 * push) * dt_s
@@ -98,6 +97,13 @@ def _next_speed(vehicle: Vehicle, dt_s: float) -> float:
     slowing = BRAKE_MPS2 * grip * (min(max(control.brake, 0.0), 1.0) + (1.0 if control.hand_brake else 0.0))
     slowing = (slowing + ROLLING_MPS2 * grip) * dt_s
     return math.copysign(max(abs(speed) - slowing, 0.0), speed)
+
+
+def _tyres(physics: VehiclePhysics) -> Tyres:
+    wheels = physics.wheels
+    friction = sum(wheel.tire_friction for wheel in wheels) / len(wheels) if wheels else 0.0
+    stiffness = sum(wheel.long_stiff_value for wheel in wheels) / len(wheels) if wheels else 0.0
+    return Tyres(physics, friction, stiffness)
 
 
 def _steer_rad(vehicle: Vehicle) -> float:
@@ -127,7 +133,13 @@ def reported_control(vehicle: Vehicle) -> VehicleControl:
     if vehicle.control.manual_gear_shift:
         return vehicle.control
     gear = -1 if vehicle.control.reverse else 1 if abs(vehicle.speed) > 0.1 or vehicle.control.throttle > 0 else 0
-    return vehicle.control if vehicle.control.gear == gear else replace(vehicle.control, gear=gear)
+    control = vehicle.control
+    if control.gear == gear:
+        return control
+    # Field by field, several times as fast as `replace`: once a tick for each vehicle.
+    return VehicleControl(
+        control.throttle, control.steer, control.brake, control.hand_brake, control.reverse, False, gear
+    )
 
 
 def local_to_world(vehicle: Vehicle, vector: Vector3) -> Vector3:

@@ -139,7 +139,13 @@ def _parse_struct(
         raise wrong(where, f"an array of {len(fields)} fields", value)
     if len(value) < len(fields):
         raise ProtocolError(f"{where}: expected {len(fields)} fields, received {len(value)}")
-    return kind(*[parse(item, f"{where}.{name}") for (name, parse), item in zip(fields, value, strict=False)])
+    try:
+        # Batches have hundreds of structs a tick: where a field stands is worked out only when it is wrong.
+        return kind(*[parse(item, where) for (_, parse), item in zip(fields, value, strict=False)])
+    except ProtocolError:
+        for (name, parse), item in zip(fields, value, strict=False):
+            parse(item, f"{where}.{name}")
+        raise
 
 
 def parse(kind: type[T], value: object, where: str) -> T:
