@@ -27,6 +27,7 @@ _MARGIN_M = 64.0
 _FAR_M = 256.0
 _CURB_M = 0.12
 _VERGE_M = -0.03
+_LEAST_BANK_M, _BANK_FOOT_M, _BANK_COLOR = 0.005, 0.05, (92, 100, 62)
 _TUNNEL_M = 2.5
 _RISE_BEYOND = 0.06
 _FEWEST_DECK_POINTS = 8
@@ -71,9 +72,9 @@ class Ground:
         if np.ptp(samples[:, 2]) > 1e-6:
             height = _smoothed_away_from(height, distance)
         hills = self._hill(gx, gy) * np.clip((distance - 30.0) / 80.0, 0.0, 1.0) ** 1.5
-        edges, beside_sidewalk = self._pavement.edge_samples()
-        nearest = shapely.STRtree(shapely.points(edges)).nearest(shapely.points(places))
-        lift = np.where(beside_sidewalk[nearest], _CURB_M, _VERGE_M).reshape(rows, columns)
+        edges = self._pavement.edge_samples
+        nearest = shapely.STRtree(shapely.points(edges.places)).nearest(shapely.points(places))
+        lift = np.where(edges.beside_sidewalk[nearest], _CURB_M, _VERGE_M).reshape(rows, columns)
         return height + hills, lift
 
     def _hill(self, x: Array, y: Array) -> Array:
@@ -154,12 +155,25 @@ class Ground:
         places, index = _welded(tessellate(open_ground, _NEAR_CELL_M))
         phase = rng.uniform(0, 2 * np.pi, 4)
         self._add(builder, places, index, self.lot_height(places), phase, small=True)
+        self._banks(builder)
         places, index, z = self._coarse()
         self._add(builder, places, index, z, phase, stand_in=True)
         far = shapely.box(x0 - _FAR_M, y0 - _FAR_M, x1 + _FAR_M, y1 + _FAR_M).difference(whole)
         places, index = _welded(tessellate(far, _FAR_CELL_M))
         # A little lower at the seam, where the fine cells' edges have more corners.
         self._add(builder, places, index, self.height(places) + _VERGE_M, phase)
+
+    def _banks(self, builder: MeshBuilder) -> None:
+        """Close the gap where the terrain lies above the pavement beside it, with faces towards the pavement."""
+        edges = self._pavement.edge_samples
+        terrain = self.lot_height(edges.places)
+        shows = terrain > edges.height + _LEAST_BANK_M
+        first = np.flatnonzero(shows | shows[edges.following])
+        second = edges.following[first]
+        high = np.column_stack([edges.places, terrain])
+        low = np.column_stack([edges.places, np.minimum(terrain, edges.height) - _BANK_FOOT_M])
+        faces = np.stack([low[second], low[first], high[first], high[second]], axis=1)
+        builder.quads("grass", TERRAIN_TAG, faces, colors=_BANK_COLOR, small=True)
 
     def decks(self) -> NDArray[np.float32]:
         """Height of what runs above the ground, at every corner of the grid; NaN where nothing does, empty for none."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
 from carlaseg.simulator.opendrive import Road, RoadNetwork
 from carlaseg.simulator.polygon_mesh import polygons_of
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 Surface = Literal["road", "sidewalk", "median"]
 
 CHORD_ERROR_M = 0.02
+# How far a sidewalk lies above the road beside it.
+SIDEWALK_M = 0.15
 STEP_M = 8.0
 _ROAD_TYPES = frozenset(
     [
@@ -52,6 +55,7 @@ _THINNEST_LANE_M = 0.02
 # Around junctions without sidewalks of their own, and how wide a gap between sidewalks there is closed, halved.
 _CORNER_M, _GAP_M, _NEAR_M = 2.2, 4.2, 6.0
 _HIGHWAY_LANES = 4
+_EDGE_STEP_M, _EDGE_ERROR_M = 2.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,22 @@ class LaneStrip:
         """The lane seen from above."""
         ring = shapely.linearrings(np.concatenate([self.right[:, :2], self.left[::-1, :2]]))
         return shapely.make_valid(shapely.polygons(ring))
+
+
+class EdgeSamples(NamedTuple):
+    """Places along an edge, the pavement to their left.
+
+    Attributes:
+        places: float64 (n, 2).
+        height: float64 (n,), of the pavement there, a sidewalk's above its road's.
+        beside_sidewalk: bool (n,), whether a sidewalk ends there.
+        following: integer (n,), index of the next place along the edge.
+    """
+
+    places: Array
+    height: Array
+    beside_sidewalk: NDArray[np.bool_]
+    following: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -259,13 +279,27 @@ class Pavement:
             return len(self._obstacles.query(shape, predicate="dwithin", distance=clearance)) == 0
         return len(self._obstacles.query(shape, predicate="intersects")) == 0
 
-    def edge_samples(self) -> tuple[Array, NDArray[np.bool_]]:
-        """Points (n, 2) along the outermost edges of all roads, and whether a sidewalk ends there, bool (n,)."""
-        outermost = {(strip.road, strip.section_s, strip.lane > 0): strip for strip in self.strips}
-        lines = [(strip.outer[:, :2], strip.surface == "sidewalk") for strip in outermost.values()]
-        lines += [((line[1:] + line[:-1]) / 2, walk) for line, walk in lines]
-        flags = np.concatenate([np.full(len(line), walk) for line, walk in lines])
-        return np.concatenate([line for line, _ in lines]), flags
+    @cached_property
+    def edge_samples(self) -> EdgeSamples:
+        """Places along the outer edge of everything paved."""
+        oriented = [orient(polygon) for polygon in polygons_of(self.all)]
+        rings = [
+            shapely.get_coordinates(shapely.segmentize(ring, _EDGE_STEP_M))[:-1]
+            for polygon in oriented
+            for ring in (polygon.exterior, *polygon.interiors)
+        ]
+        ends = np.cumsum([len(ring) for ring in rings])
+        following = np.arange(1, ends[-1] + 1)
+        following[ends - 1] = np.concatenate([[0], ends[:-1]])
+        places = np.concatenate(rings)
+        sidewalks = shapely.STRtree(list(polygons_of(self.sidewalks)))
+        beside = np.zeros(len(places), np.bool_)
+        beside[sidewalks.query(shapely.points(places), predicate="dwithin", distance=_EDGE_ERROR_M)[0]] = True
+        lines = np.array([shapely.linestrings(line) for strip in self.strips for line in (strip.left, strip.right)])
+        points = shapely.points(places)
+        nearest = lines[shapely.STRtree(lines).nearest(points)]
+        surface = shapely.get_z(shapely.line_interpolate_point(nearest, shapely.line_locate_point(nearest, points)))
+        return EdgeSamples(places, surface + np.where(beside, SIDEWALK_M, 0.0), beside, following)
 
     def is_on_road(self, point: Array) -> bool:
         """Whether a place (2,) lies on a lane that is no sidewalk."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
 from carlaseg.simulator.height_field import HeightField
 from carlaseg.simulator.mesh import MeshBuilder, strip
-from carlaseg.simulator.pavement import LaneStrip, Pavement
+from carlaseg.simulator.pavement import SIDEWALK_M, LaneStrip, Pavement
 from carlaseg.simulator.polygon_mesh import polygons_of, tessellate
 
 Array = NDArray[np.float64]
 
 ROAD_TAG, SIDEWALK_TAG, GROUND_TAG = 1, 2, 25
-SIDEWALK_M = 0.15
 _KERB_TOP_M = 0.15
 _FOOT_M = -0.35
 _CELL_M, _FAR_CELL_M = 8.0, 24.0
@@ -149,11 +148,9 @@ def _skirt(builder: MeshBuilder, region: BaseGeometry, height: HeightField, lift
     """Faces around a region, outward, down into the terrain: kerbs of a sidewalk, the open edge of a road."""
     material, tag = ("kerb", SIDEWALK_TAG) if lift > 0 else ("asphalt", ROAD_TAG)
     for polygon in polygons_of(region, 0.05):
-        for ring in (polygon.exterior, *polygon.interiors):
-            # Counter-clockwise outside, clockwise inside: `walls` then faces away from the surface.
-            wanted = ring is polygon.exterior
+        # Counter-clockwise outside, clockwise inside: `walls` then faces away from the surface.
+        oriented = orient(polygon)
+        for ring in (oriented.exterior, *oriented.interiors):
             points = np.asarray(ring.coords)[:-1, :2]
-            if shapely.is_ccw(ring) != wanted:
-                points = points[::-1]
             z = height(points)
             builder.walls(material, tag, points, z + _FOOT_M, z + lift, _KERB_COLOR, small=True)

@@ -12,9 +12,8 @@ from shapely.geometry import LineString, Point
 from carlaseg.simulator.ground import BRIDGE_M, Ground
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder, Model
-from carlaseg.simulator.pavement import Frontage, Pavement
+from carlaseg.simulator.pavement import SIDEWALK_M, Frontage, Pavement
 from carlaseg.simulator.plants import Planting, hedge
-from carlaseg.simulator.roads_mesh import SIDEWALK_M
 from carlaseg.simulator.scene import LevelBox, Pose
 
 Array = NDArray[np.float64]

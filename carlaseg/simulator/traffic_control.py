@@ -10,7 +10,7 @@ from carlaseg.simulator.approaches import LIGHT_TYPE, Approach
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import RoadNetwork
-from carlaseg.simulator.roads_mesh import SIDEWALK_M
+from carlaseg.simulator.pavement import SIDEWALK_M
 from carlaseg.simulator.scene import LevelBox, Pose, TrafficLightSite
 from carlaseg.simulator.sign_models import light_head, sign_model
 

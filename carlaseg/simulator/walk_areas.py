@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from carlaseg.simulator.approaches import Crossing
 from carlaseg.simulator.markings import roadway
 from carlaseg.simulator.opendrive import LaneSection, Road, RoadNetwork
-from carlaseg.simulator.pavement import Pavement
-from carlaseg.simulator.roads_mesh import SIDEWALK_M
+from carlaseg.simulator.pavement import SIDEWALK_M, Pavement
 
 Array = NDArray[np.float64]
 
