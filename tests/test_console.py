@@ -35,12 +35,16 @@ def python(code: str) -> subprocess.Popen[str]:
 def stopped_by(code: str, *signals: int) -> tuple[int, str]:
     with python(code) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
-        for number in signals:
+        process.send_signal(signals[0])
+        talk = ""
+        while "finishing" not in talk and (line := process.stderr.readline()):
+            talk += line
+        for number in signals[1:]:
             process.send_signal(number)
-            time.sleep(0.2)
-        _, talk = process.communicate(timeout=20)
-        return process.returncode, talk
+        talk += process.stderr.read()
+        return process.wait(timeout=20), talk
 
 
 def test_a_log_gets_plain_lines_every_tenth_and_no_control_characters() -> None:

@@ -92,13 +92,14 @@ def test_dead_stream_takes_new_subscribers_unless_it_is_dead_for_good():
                 stream.frame()
             with town.stream(2) as again:
                 again.socket.settimeout(0.5)
-                time.sleep(0.1)
-                frame = client.value("tick_cue")
-                if for_good:
-                    with pytest.raises(TimeoutError):
-                        again.frame()
-                else:
-                    assert again.frame() == frame
+                seen = []
+                for _ in range(1 if for_good else 20):  # on a busy machine the first tick may come before it is heard
+                    frame = client.value("tick_cue")
+                    with contextlib.suppress(TimeoutError):
+                        seen.append(again.frame())
+                        assert seen == [frame]
+                        break
+                assert bool(seen) is not for_good
 
 
 def test_stalled_tick_takes_its_time_and_then_happens():

@@ -98,7 +98,7 @@ def test_tick_does_not_wait_for_ever_for_a_subscriber_that_never_comes(town, cli
     assert 0.5 < time.monotonic() - start < 5
     start = time.monotonic()
     client.value("tick_cue")
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 0.9, "the second tick waits no second"
 
 
 def test_slow_reader_of_a_synchronous_world_misses_no_frame(town, client):
