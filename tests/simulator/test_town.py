@@ -237,6 +237,28 @@ def test_buildings_and_trees_stay_off_the_sidewalks() -> None:
             assert not inside.any(), (part.material, part.tag)
 
 
+def test_every_kerb_at_a_junction_faces_away_from_its_sidewalk() -> None:
+    """Where a face is missing or turned round, one looks through the ground into the sky."""
+    built = town()
+    pavement = Pavement(read_opendrive(built.opendrive))
+    kerbs = next(p for p in built.parts if p.material == "kerb" and p.tag == 2 and p.small)
+    corners = kerbs.positions[kerbs.triangles].astype(np.float64)
+    normals = kerbs.normals[kerbs.triangles[:, 0]]
+    upright = np.abs(normals[:, 2]) < 0.1
+    faces = shapely.STRtree(shapely.linestrings(corners[upright][:, [0, 1, 2, 0], :2]))
+    assert pavement.junction_sidewalks
+    for region in pavement.junction_sidewalks.values():
+        for ring in shapely.get_rings(shapely.get_parts(region)):
+            places = shapely.get_coordinates(shapely.segmentize(ring, 1.0))
+            middles = (places[1:] + places[:-1]) / 2
+            along = places[1:] - places[:-1]
+            outward = np.column_stack([along[:, 1], -along[:, 0]])
+            outward[shapely.contains_xy(region, *(middles + 0.01 * outward).T)] *= -1
+            place, face = faces.query(shapely.points(middles), predicate="dwithin", distance=0.01)
+            looks_out = (normals[upright][face][:, :2] * outward[place]).sum(axis=1) > 0
+            assert set(place[looks_out]) == set(range(len(middles)))
+
+
 def heights(built: Town, places: np.ndarray) -> np.ndarray:
     """Ground height under places (n, 3) by the town's own grid, nearest cell."""
     x0, y0 = built.bounds_town[:2]
