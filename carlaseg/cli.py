@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import importlib
 import io
+import os
 import re
 import shlex
 import sys
@@ -26,7 +27,8 @@ from typing import Any
 from carlaseg import __version__
 from carlaseg import config as configs
 from carlaseg.console import result, say
-from carlaseg.errors import CarlasegError, ConfigError
+from carlaseg.errors import CarlasegError, ConfigError, DatasetError
+from carlaseg.files import disk_fault
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,24 @@ def _answer(words: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         raise
+    except OSError as error:
+        if debug or error.filename is None:
+            traceback.print_exc()
+        _print_error(f"carlaseg {verb}", _unusable_file(error))
+        return DatasetError.exit_code
     except Exception:
         traceback.print_exc()
         _print_error(f"carlaseg {verb}", FAULT)
         return FAULT.exit_code
+
+
+def _unusable_file(error: OSError) -> CarlasegError:
+    """What no verb has foreseen of files: a folder that vanished, a disk that failed, a right that is missing."""
+    where = "a file" if error.filename is None else os.fsdecode(error.filename)
+    return DatasetError(
+        f"{where}: expected to read or write it, received {disk_fault(error)}. What was finished before is safe.",
+        (("the trace", "the same command with --debug"),),
+    )
 
 
 def run(verb: str, words: Sequence[str]) -> int:

@@ -32,7 +32,7 @@ Status = Literal["ok", "warn", "fail", "skip"]
 LOW_DISK_GB = 5.0
 TRAINING_STEP = """
 import time
-from carlaseg.training.device import prepare_backend
+from carlaseg.backend import prepare_backend
 prepare_backend()
 import keras, numpy as np
 from carlaseg import models

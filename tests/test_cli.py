@@ -82,6 +82,17 @@ def test_a_fault_of_carlaseg_shows_its_trace_and_asks_for_a_report(
     assert "report it" in said.splitlines()[-1]
 
 
+def test_a_file_that_cannot_be_used_is_one_sentence_wherever_it_happens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(cli, "run", lambda *_: (tmp_path / "file" / "below").mkdir())
+    assert cli.main(["demo"]) == 5
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/file/below: expected to read or write it, received a file where a folder has to be." in said
+    assert "Traceback" not in said
+
+
 def test_a_reader_that_has_gone_is_no_error() -> None:
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; '{sys.executable}' -u -m carlaseg --help | true"],

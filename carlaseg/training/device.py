@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carlaseg.backend import prepare_backend
-
-__all__ = ["Device", "available_memory_bytes", "find_device", "free_memory", "make_deterministic", "prepare_backend"]
-
 
 @dataclass(frozen=True)
 class Device:
@@ -131,6 +127,7 @@ def _cores() -> int:
 
 
 def nvidia_gpus() -> list[str]:
+    """Names of the GPUs that the NVIDIA driver sees; empty without a driver."""
     return _nvidia_smi("name")
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
+from carlaseg.backend import prepare_backend
 from carlaseg.config import AUTO_BATCH, AUTO_SIZE, FitConfig, Size, TrainConfig
 from carlaseg.console import duration, result, say
 from carlaseg.dataset import open_dataset, read_image
 from carlaseg.errors import ConfigError
 from carlaseg.pipeline import Selection
 from carlaseg.training import memory
-from carlaseg.training.device import Device, available_memory_bytes, find_device, prepare_backend
+from carlaseg.training.device import Device, available_memory_bytes, find_device
 from carlaseg.training.fitting import Row, Trials, best_that_fits, fitting_rows, shared_memory_politely
 
 FRAMES_WHEN_UNKNOWN = 1000

@@ -7,10 +7,11 @@ import json
 import math
 from dataclasses import dataclass
 
+from carlaseg.backend import prepare_backend
 from carlaseg.config import ModelsConfig, TrainConfig
 from carlaseg.console import result
 from carlaseg.training import memory
-from carlaseg.training.device import available_memory_bytes, find_device, prepare_backend
+from carlaseg.training.device import available_memory_bytes, find_device
 from carlaseg.training.fitting import Trials, fitting_rows, shared_memory_politely
 
 ONE_TRIAL = Trials(count=1, minutes=4.0)

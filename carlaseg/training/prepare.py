@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carlaseg import __version__
+from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import ModelCard, RunFolder, load_weights
 from carlaseg.config import TrainConfig
 from carlaseg.console import say
@@ -23,7 +24,6 @@ from carlaseg.training.device import (
     find_device,
     free_memory,
     make_deterministic,
-    prepare_backend,
 )
 from carlaseg.training.fit import chosen
 from carlaseg.training.fitting import shared_memory_politely
