@@ -9,7 +9,8 @@ leave the client:
 * Pillow: `np.frombuffer`, a slice, `Image.fromarray(...).save(...)` on each sensor, two files a camera.
 
 The limits are those of this machine for the very files that ours wrote: encoding them on all cores and nothing else,
-and writing them and nothing else.
+and writing them and nothing else. A third one counts what no recorder can do without when the server lives on the same
+machine: encoding on what the cores have left when server and client have done nothing but send and receive the frames.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class Server(Protocol):
     host: str
     port: int
     files_folder: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
 
 
 Saver = Callable[[Any, str, Path], None]
@@ -142,27 +147,40 @@ class Cell:
     def loop(self, save: Saver, name: str) -> float:
         """Frames a second of a loop that saves each sensor's picture as it comes."""
         frames = max(3, self._frames // 8)
+        folder = self._folder / name
+        folder.mkdir()
+        elapsed_s, _ = self._drive(name, frames, save)
+        assert len(list(folder.glob("*.png"))) == 2 * frames * self.cameras
+        shutil.rmtree(folder)
+        return frames / elapsed_s
+
+    def receiving_s(self, name: str) -> float:
+        """Processor seconds a frame, of server and client together, when frames are received and let go."""
+        return self._drive(name, self._frames, lambda image, kind, stem: None)[1] / self._frames
+
+    def _drive(self, name: str, frames: int, save: Saver) -> tuple[float, float]:
+        """Seconds by the clock and of the processors, server and client together, for so many frames."""
         config = self.config(name, frames)
         assert config.rig is not None
-        folder = config.output / name
-        folder.mkdir()
         files = self._server.files_folder
         with Session(config.host, config.port, fps=config.fps, timeout_s=120.0, files_folder=files) as session:
             rig = load_rig(config.rig)
             drive = Drive(session, config, rig, Stopwatch())
             drive.begin(0, lambda: True)
             slots = iter(range(frames))
-            began_s = time.perf_counter()
+            began_s, began_cpu_s = time.perf_counter(), self._processor_s()
             for _ in range(frames):
                 frame = drive.next_frame(slots, lambda: True)
                 assert frame is not None
                 for sensor in rig.sensors:
                     data = frame.sensors[sensor.name].data
-                    save(data, sensor.kind, folder / f"{sensor.name}_{frame.line.frame:08d}")
-            elapsed_s = time.perf_counter() - began_s
-        assert len(list(folder.glob("*.png"))) == 2 * frames * self.cameras
-        shutil.rmtree(folder)
-        return frames / elapsed_s
+                    save(data, sensor.kind, config.output / name / f"{sensor.name}_{frame.line.frame:08d}")
+            return time.perf_counter() - began_s, self._processor_s() - began_cpu_s
+
+    def _processor_s(self) -> float:
+        # After the name, which may hold anything: state, ten numbers, then ticks of user and system time (man 5 proc).
+        numbers = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()
+        return time.process_time() + sum(map(int, numbers[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def ours(self, name: str, callbacks: Callbacks) -> RecordResult:
         """Our recording of the same, its talk left out."""
@@ -213,7 +231,8 @@ def limits(folder: Path) -> tuple[float, float]:
 def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
     """All sides in turn; medians."""
     callbacks = Callbacks()
-    fps: dict[str, list[float]] = {side: [] for side in ("ours", "save_to_disk", "pillow", "encoder", "disk")}
+    sides = ("ours", "save_to_disk", "pillow", "encoder", "disk", "encoder_beside_stream")
+    fps: dict[str, list[float]] = {side: [] for side in sides}
     outcomes = []
     for number in range(rounds):
         for side, save in (("save_to_disk", by_save_to_disk), ("pillow", by_pillow)):
@@ -224,6 +243,8 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
         encoder_fps, disk_fps = limits(outcome.folder)
         fps["encoder"].append(encoder_fps)
         fps["disk"].append(disk_fps)
+        cores = os.cpu_count() or 1
+        fps["encoder_beside_stream"].append(cores / (cores / encoder_fps + cell.receiving_s(f"received_{number}")))
         shutil.rmtree(outcome.folder)
     medians = {side: statistics.median(values) for side, values in fps.items()}
     return {
@@ -234,6 +255,7 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
         "times_save_to_disk": medians["ours"] / medians["save_to_disk"],
         "times_pillow": medians["ours"] / medians["pillow"],
         "share_of_tighter_limit": medians["ours"] / min(medians["encoder"], medians["disk"]),
+        "share_beside_stream": medians["ours"] / min(medians["encoder_beside_stream"], medians["disk"]),
         "stage_ms": {
             name: 1e3 * statistics.median(o.stage_s.get(stage, 0.0) / o.frames for o in outcomes)
             for name, stage in STAGES.items()
@@ -248,7 +270,9 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
 
 HEAD = (
     f"{'source':<9} {'size':<9} {'cams':>4} {'ours':>7} {'save_to_disk':>13} {'Pillow':>13} {'encoder':>8} {'disk':>8} "
-    f"{'of limit':>8}   " + " ".join(f"{stage:>9}" for stage in STAGES) + f" {'callback':>9}"
+    f"{'of limit':>8} {'+ stream':>9} {'of that':>7}   "
+    + " ".join(f"{stage:>9}" for stage in STAGES)
+    + f" {'callback':>9}"
 )
 
 
@@ -262,7 +286,8 @@ def line(row: dict[str, Any]) -> str:
     stages = " ".join(f"{row['stage_ms'][stage]:9.2f}" for stage in STAGES)
     return (
         f"{row['source']:<9} {row['size']:<9} {row['cameras']:>4} {fps['ours']:7.1f} {rivals[0]:>13} {rivals[1]:>13} "
-        f"{fps['encoder']:8.1f} {fps['disk']:8.1f} {row['share_of_tighter_limit']:8.0%}   {stages} "
+        f"{fps['encoder']:8.1f} {fps['disk']:8.1f} {row['share_of_tighter_limit']:8.0%} "
+        f"{fps['encoder_beside_stream']:9.1f} {row['share_beside_stream']:7.0%}   {stages} "
         f"{row['callback_ms']['median']:9.3f}"
     )
 
@@ -274,7 +299,8 @@ def matrix(servers: dict[str, Server], quick: bool, folder: Path) -> list[dict[s
         cells = [(SIZES[0], 2), (SIZES[1], 1)]
     rows = []
     print("\nframes a second, and ours against each loop; then ms a frame: the main thread's tick, wait and held back")
-    print("follow one another, the writers' copy, encode and write run beside them; callback is a message's median\n")
+    print("follow one another, the writers' copy, encode and write run beside them; callback is a message's median.")
+    print("+ stream: the encoder on what the cores have left beside sending and receiving the frames\n")
     print(HEAD, flush=True)
     for source, server in servers.items():
         for size, cameras in cells:

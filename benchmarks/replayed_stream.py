@@ -90,6 +90,11 @@ class ReplayedStream:
                 return self
         raise RuntimeError(f"the replayed stream ended with exit code {self._process.wait()}")
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
