@@ -48,6 +48,29 @@ def test_the_folded_network_gives_the_same_answers_without_batch_norm(name: str)
     assert len(layers) == len(set(layers)) >= 8
 
 
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "fc_densenet" else pytest.mark.slow) for n in SMALL])
+def test_feature_maps_of_equal_ranges_give_the_same_answers(name: str) -> None:
+    import keras
+
+    from carlaseg.inference.exporting.equalising import equalised
+    from carlaseg.inference.exporting.folding import folded
+
+    deployed = folded(with_lived_in_norms(name))
+    before = deployed.get_weights()
+    images = np.random.default_rng(1).integers(0, 256, (1, 31, 48, 3)).astype(np.uint8)
+    network = equalised(deployed, [images])
+    expected, ours = (np.asarray(m(images, training=False)) for m in (deployed, network))
+    assert np.abs(ours - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert all(np.array_equal(a, b) for a, b in zip(before, deployed.get_weights(), strict=True))
+    if name == "fc_densenet":
+        stacks = [layer.output for layer in network.layers if isinstance(layer, keras.layers.Concatenate)]
+        for stack in keras.Model(network.input, stacks)(images, training=False):
+            largest = np.abs(np.asarray(stack)).max(axis=(0, 1, 2))
+            # One that never leaves zero stays there; pooling takes the largest values from some.
+            assert np.all((largest == 0) | (largest > 0.3))
+            assert largest.max() == pytest.approx(1.0, rel=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_graph_is_made_of_operations_that_the_reader_of_saved_models_allows(name: str) -> None:

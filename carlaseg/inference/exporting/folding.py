@@ -28,11 +28,13 @@ class ScaleShift(keras.layers.Layer):  # type: ignore[misc]
 
     Args:
         relu: whether a ReLU follows.
+        as_convolution: whether it is a convolution of one pixel, a kernel a feature map, to converters.
     """
 
-    def __init__(self, relu: bool, **options: Any) -> None:
+    def __init__(self, relu: bool, as_convolution: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.relu = relu
+        self.as_convolution = as_convolution
 
     def build(self, input_shape: Any) -> None:
         """Make room for a factor and a summand a feature map."""
@@ -43,7 +45,10 @@ class ScaleShift(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Scaled and shifted."""
         x = inputs[0] if isinstance(inputs, list | tuple) else inputs
-        x = x * self.scale + self.shift
+        if self.as_convolution:
+            x = ops.depthwise_conv(x, ops.reshape(self.scale, (1, 1, -1, 1)), data_format="channels_last") + self.shift
+        else:
+            x = x * self.scale + self.shift
         return ops.relu(x) if self.relu else x
 
     def compute_output_shape(self, input_shape: Any) -> Any:

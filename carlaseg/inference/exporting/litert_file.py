@@ -25,9 +25,12 @@ from carlaseg.inference.exporting.onnx_file import of_layers
 
 def write(task: Task) -> None:
     """Write the file."""
+    from carlaseg.inference.exporting.equalising import equalised
+
     with tempfile.TemporaryDirectory(dir=task.path.parent) as folder, standard_error_aside(), _quiet():
         saved = Path(folder) / "saved"
-        save_graph(traced(task.model, task.card.size, task.card.output == "ids"), saved)
+        network = equalised(task.model, task.pictures) if task.card.precision == "int8" else task.model
+        save_graph(traced(network, task.card.size, task.card.output == "ids"), saved)
         content = _converted(saved, task)
     # A ZIP archive is found from its end, a LiteRT model from its beginning: one file is both.
     whole = io.BytesIO(content)
@@ -66,7 +69,11 @@ def _with_layers_in_float(converter: Any, task: Task) -> bytes:
     plain = tf.lite.TFLiteConverter.from_saved_model(converter.saved_model_dir)
     interpreter = tf.lite.Interpreter(model_content=plain.convert())
     names = [tensor["name"] for tensor in interpreter.get_tensor_details() if tensor["name"]]
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=of_layers(names, task.kept_float))
+    kept = of_layers(names, task.kept_float)
+    if task.model.layers[-1].name in task.kept_float:
+        # What the last layer gives bears the name of the answer.
+        kept.append(interpreter.get_output_details()[0]["name"])
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept)
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
     )
