@@ -46,3 +46,8 @@ def disk_fault(error: OSError) -> str:
     if error.errno in _FILE_FOR_A_FOLDER:
         return "a file where a folder has to be"
     return str(error.strerror or error)
+
+
+def unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a text file could not be read, in words for an error message."""
+    return disk_fault(error) if isinstance(error, OSError) else "bytes that are no UTF-8 text"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from carlaseg.errors import ConfigError
+from carlaseg.files import unreadable
 
 ConfigT = TypeVar("ConfigT")
 AUTO = "auto"
@@ -115,12 +116,10 @@ def load(config_class: type[ConfigT], path: Path) -> ConfigT:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"--config {path}: expected a readable TOML or JSON file, received {error.strerror}."
+            f"--config {path}: expected a readable TOML or JSON file, received {unreadable(error)}."
         ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--config {path}: expected TOML or JSON, received bytes that are no UTF-8 text.") from error
     try:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:

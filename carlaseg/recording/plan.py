@@ -17,6 +17,7 @@ from typing import Any
 from carlaseg.config import RecordConfig, from_mapping, nearest, to_json
 from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.files import unreadable
 from carlaseg.recording.place import FREE_TO_CHANGE
 
 SPLITS = ("train", "val", "test")
@@ -118,8 +119,10 @@ def load_plan(path: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
     where = f"plan {path}"
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{where}: expected a readable TOML file, received {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: expected a readable TOML file, received {unreadable(error)}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: expected TOML, received {error}.") from error
     for key in values:
         if key not in KEYS:
             near = nearest(key, KEYS)
@@ -144,6 +147,9 @@ def _drives(values: Mapping[str, Any], common: dict[str, Any], output: Path, whe
     default = RecordConfig()
     weathers = _texts(values, "weathers", [default.weather], where)
     times = values.get("times", [None])
+    if not isinstance(times, list):
+        raise ConfigError(f"{where}: expected times as a list, received {times!r}.")
+    suns = [(time, _sun_altitude(time, where)) for time in times]
     drivers = _texts(values, "drivers", [default.driver], where)
     seeds = values.get("seeds", [0])
     if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < SEEDS_APART for seed in seeds):
@@ -153,7 +159,7 @@ def _drives(values: Mapping[str, Any], common: dict[str, Any], output: Path, whe
         raise ConfigError(f"{where}: expected drives as a whole number from 1 on, received {count!r}.")
     drives: list[PlannedDrive] = []
     for split, town in _towns(values, where):
-        for weather, time, driver, seed, number in product(weathers, times, drivers, seeds, range(count)):
+        for weather, (time, sun), driver, seed, number in product(weathers, suns, drivers, seeds, range(count)):
             drive_seed = seed + SEEDS_APART * number
             words = [town, weather, *([_time_word(time)] if time is not None else [])]
             words += [driver] if len(drivers) > 1 else []
@@ -161,7 +167,7 @@ def _drives(values: Mapping[str, Any], common: dict[str, Any], output: Path, whe
                 **common,
                 "town": town,
                 "weather": weather,
-                "sun_altitude": _sun_altitude(time, where),
+                "sun_altitude": sun,
                 "driver": driver,
                 "seed": drive_seed,
                 "frames": frames,
@@ -201,7 +207,7 @@ def _sun_altitude(time: Any, where: str) -> float | None:
         return None
     if isinstance(time, int | float) and not isinstance(time, bool) and -90 <= time <= 90:
         return float(time)
-    if time not in TIMES:
+    if not isinstance(time, str) or time not in TIMES:
         near = nearest(str(time), TIMES)
         raise ConfigError(
             f"{where}: expected times of {', '.join(TIMES)}, or degrees of the sun above the horizon, received "

@@ -18,6 +18,7 @@ from carlaseg.config import Size, from_mapping, nearest
 from carlaseg.dataset.rig_records import Pose
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError
+from carlaseg.files import unreadable
 from carlaseg.recording.kinds import KINDS
 from carlaseg.recording.rig import CameraView, RigSpec, SensorSpec
 
@@ -64,7 +65,7 @@ def load_rig(name_or_path: str) -> RigSpec:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--rig {path}: expected a readable TOML file, received {error}.") from error
+            raise ConfigError(f"--rig {path}: expected a readable TOML file, received {unreadable(error)}.") from error
         return parse_rig(text, path.stem, f"--rig {path}")
     presets = preset_names()
     if name_or_path not in presets:

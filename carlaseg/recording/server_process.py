@@ -15,6 +15,7 @@ from types import TracebackType
 
 from carlaseg.console import say
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.files import disk_fault
 
 STOP_TIMEOUT_S = 20.0
 ASK_EVERY_S = 0.5
@@ -82,7 +83,9 @@ class ServerProcess:
                     self._words, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
                 )
         except OSError as error:
-            raise ConfigError(f"[server] command: expected a program, received {error}.") from error
+            raise ConfigError(
+                f"[server] command: expected a program, received {self._words[0]}: {disk_fault(error)}."
+            ) from error
         deadline_s = time.monotonic() + self._start_timeout_s
         while not self._answers():
             if not self.is_alive:

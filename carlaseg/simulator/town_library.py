@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from carlaseg.errors import ConfigError
+from carlaseg.files import unreadable
 from carlaseg.simulator.scene import Town
 from carlaseg.simulator.town_cache import cached_town
 from carlaseg.simulator.town_plan import GENERATED_TOWNS
@@ -72,4 +73,6 @@ def _text(file: Path) -> str:
             raise ConfigError(f"--opendrive {file}: expected at most {MAX_OPENDRIVE_BYTES} bytes, received more.")
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--opendrive {file}: expected a readable OpenDRIVE file, received {error}.") from error
+        raise ConfigError(
+            f"--opendrive {file}: expected a readable OpenDRIVE file, received {unreadable(error)}."
+        ) from error

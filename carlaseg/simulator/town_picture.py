@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from carlaseg.errors import ConfigError
+from carlaseg.files import disk_fault
 from carlaseg.simulator.scene import ByteArray, CameraSpec, Frame, Pose, Town, Weather
 from carlaseg.simulator.sensors import CameraRenderer
 
@@ -58,4 +59,4 @@ def write_picture(path: Path, picture: ByteArray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.tobytes())
     except OSError as error:
-        raise ConfigError(f"--picture {path}: expected to be able to write, received {error}.") from error
+        raise ConfigError(f"--picture {path}: expected to be able to write, received {disk_fault(error)}.") from error

@@ -69,6 +69,8 @@ def test_a_plan_is_every_town_weather_time_and_seed_once(tmp_path: Path) -> None
         ("[splits]", "[split]", "Nearest: splits"),
         ("weathers = [", "weathers = 3 #", "weathers as a list of names"),
         ('times = ["day"', 'times = ["dya"', "Nearest: day"),
+        ('times = ["day", -20]', 'times = "day"', "times as a list, received 'day'"),
+        ('times = ["day"', 'times = [["day"]', "times of day, evening, sunset, dusk, night, or degrees"),
         ("seeds = [0, 3]", "seeds = [0, 0]", "every town, weather, time, driver and seed once"),
         ("every = 3", "seed = 3", "received one in [record]"),
         ("every = 3", "evry = 3", "Nearest: every"),

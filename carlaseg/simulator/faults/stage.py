@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carlaseg.errors import ConfigError
+from carlaseg.files import unreadable
 from carlaseg.simulator.faults.calls import FaultyAnswers, FaultySimulation, Life
 from carlaseg.simulator.faults.door import MAX_LINE_BYTES, ControlConversation
 from carlaseg.simulator.faults.frames import FaultyStreams
@@ -45,7 +46,7 @@ def first_life(port: int, control_port: int | None, plan: Path | None) -> Life:
     try:
         text = plan.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--faults {plan}: expected a readable TOML file, received {error}.") from error
+        raise ConfigError(f"--faults {plan}: expected a readable TOML file, received {unreadable(error)}.") from error
     if len(text.encode()) > MAX_LINE_BYTES:
         raise ConfigError(f"--faults {plan}: expected at most {MAX_LINE_BYTES} bytes, received {len(text.encode())}.")
     parse_plan(text, f"--faults {plan}")
