@@ -104,6 +104,8 @@ class RecordConfig:
     """Threads that encode and write pictures."""
     queue: int = 32
     """Frames that may wait for the writers before the simulation is held back."""
+    queue_mb: int = 1000
+    """Megabytes of sensor data that may wait for the writers or be in their hands, however few frames that is."""
     preview: bool = False
     """Show RGB with the segmentation over it in a window while recording."""
     allow_version_mismatch: bool = False
@@ -144,6 +146,7 @@ class RecordConfig:
             check_range("--shards", self.shards, 1)
         check_range("--writers", self.writers, 1, 64)
         check_range("--queue", self.queue, 1)
+        check_range("--queue-mb", self.queue_mb, 1)
         check_range("--timeout", self.timeout, 0.1)
         check_range("--port", self.port, 1, 65535)
 

@@ -60,6 +60,11 @@ class DriveFrame:
     line: FrameRecord
     sensors: Mapping[str, SensorFrame]
 
+    @property
+    def byte_count(self) -> int:
+        """Bytes that the sensors sent; they are held as long as the frame is."""
+        return sum(len(getattr(sensor.data, "raw_data", b"")) for sensor in self.sensors.values())
+
 
 class Drive:
     """Casts ego, driver, rig, traffic and weather on a session, and drives.
@@ -308,9 +313,11 @@ class Drive:
 
     def _unsaved_tick(self) -> None:
         frame = self._tick()
-        if self._cockpit is not None:
-            with suppress(MissingFrame):
-                self._show(self.rig.collect(frame, self._elapsed_s()))
+        if self._cockpit is None:
+            self.rig.let_go_before(frame)
+            return
+        with suppress(MissingFrame):
+            self._show(self.rig.collect(frame, self._elapsed_s()))
 
     def _show(self, sensors: Mapping[str, SensorFrame]) -> None:
         if self._cockpit is not None:

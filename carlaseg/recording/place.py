@@ -30,6 +30,7 @@ FREE_TO_CHANGE = frozenset(
             "timeout",
             "writers",
             "queue",
+            "queue_mb",
             "preview",
             "json",
             "plan",

@@ -43,6 +43,7 @@ from carlaseg.recording.supervised import is_child, note_folder, record_in_child
 from carlaseg.recording.writer import BackgroundWriter
 
 CONTACT_SHEET_FRAMES = 12
+BYTES_PER_MB = 10**6
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,13 @@ def _record_frames(
 
     with (
         Progress("record", config.frames, "frames", start=len(place.saved_ticks)) as progress,
-        BackgroundWriter(write, config.writers, config.queue) as background,
+        BackgroundWriter(
+            write,
+            config.writers,
+            config.queue,
+            byte_capacity=config.queue_mb * BYTES_PER_MB,
+            bytes_of=lambda frame: frame.byte_count,
+        ) as background,
     ):
         slots = place.open_slots(config)
         for _ in range(place.frames_missing(config)):

@@ -202,6 +202,11 @@ class Rig:
         """
         return self._barrier.collect(frame, timestamp_s)
 
+    def let_go_before(self, frame: int) -> None:
+        """Let go of every sensor's data of earlier frames, which nobody will collect: it may be megabytes each."""
+        for sensor in self.sensors:
+            sensor.stream.let_go_before(frame)
+
     def listen_again(self, names: Sequence[str]) -> None:
         """Open the streams of these sensors anew: the cure where a connection, rather than a frame, was lost."""
         for sensor in self.sensors:

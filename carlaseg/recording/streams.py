@@ -79,8 +79,7 @@ class SensorStream:
         """
         with self._arrived:
             while True:
-                while self._kept and self._kept[0].frame < frame:
-                    self._kept.popleft()
+                self._drop_before(frame)
                 for data in self._kept:
                     if data.frame == frame and _same_time(data, timestamp_s):
                         self._kept.remove(data)
@@ -89,6 +88,15 @@ class SensorStream:
                 if left_s <= 0:
                     return None
                 self._arrived.wait(left_s)
+
+    def let_go_before(self, frame: int) -> None:
+        """Let go of the data of earlier frames."""
+        with self._arrived:
+            self._drop_before(frame)
+
+    def _drop_before(self, frame: int) -> None:
+        while self._kept and self._kept[0].frame < frame:
+            self._kept.popleft()
 
     def newest_frame(self) -> int | None:
         """The highest frame number kept, or None."""

@@ -1,23 +1,20 @@
 """Work taken off the tick path: a few threads, a bounded queue, and an end to it all at the first error.
 
 When the disk or the encoder is slower than the simulator, `submit` waits, so the simulation waits, and memory stays
-bounded by the queue. An error in a thread is not printed and forgotten: the next `submit` raises it, or leaving does,
-and jobs that were waiting are let go.
+bounded, by the number of jobs and by their bytes. An error in a thread is not printed and forgotten: the next `submit`
+raises it, or leaving does, and jobs that were waiting are let go.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import Full, Queue
 from types import TracebackType
 from typing import Generic, TypeVar
 
 JobT = TypeVar("JobT")
-
-LOOK_UP_S = 0.1
-"""A waiting `submit` looks so often whether a thread has failed meanwhile."""
 
 
 class BackgroundWriter(Generic[JobT]):
@@ -30,11 +27,27 @@ class BackgroundWriter(Generic[JobT]):
         work: called with each job.
         threads: how many run at a time.
         capacity: jobs that may wait.
+        byte_capacity: bytes of the jobs that wait or are being worked on; a job that has more is held alone.
+        bytes_of: the bytes of one job; without it none has any.
     """
 
-    def __init__(self, work: Callable[[JobT], None], threads: int, capacity: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[JobT], None],
+        threads: int,
+        capacity: int,
+        *,
+        byte_capacity: int = 0,
+        bytes_of: Callable[[JobT], int] = lambda job: 0,
+    ) -> None:
         self._work = work
-        self._jobs: Queue[JobT | None] = Queue(capacity)
+        self._capacity = capacity
+        self._byte_capacity = byte_capacity
+        self._bytes_of = bytes_of
+        self._waiting: deque[JobT] = deque()
+        self._bytes_held = 0
+        self._closing = False
+        self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._error_raised = False
         self._held_back_s = 0.0
@@ -60,42 +73,59 @@ class BackgroundWriter(Generic[JobT]):
         return self
 
     def submit(self, job: JobT) -> None:
-        """Hand over a job; waits while the queue is full.
+        """Hand over a job; waits while there is no room for it.
 
         Raises:
             BaseException: the first error that a thread met.
         """
         began_s = time.monotonic()
-        while True:
+        size = self._bytes_of(job)
+        with self._changed:
+            self._changed.wait_for(lambda: self.failed or self._has_room_for(size))
             self._raise_error()
-            try:
-                self._jobs.put(job, timeout=LOOK_UP_S)
-                break
-            except Full:
-                continue
+            self._waiting.append(job)
+            self._bytes_held += size
+            self._changed.notify_all()
         self._held_back_s += time.monotonic() - began_s
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish what was submitted; raises a thread's error unless another one is on its way already."""
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
         if error is None:
             self._raise_error()
 
+    def _has_room_for(self, size: int) -> bool:
+        fits = self._bytes_held == 0 or self._bytes_held + size <= self._byte_capacity
+        return fits and len(self._waiting) < self._capacity
+
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            # After an error the queue is still emptied, so that nobody waits for room in it for ever.
+        while self._work_on_next():
+            pass
+
+    def _work_on_next(self) -> bool:
+        """Wait for a job and do it; gives whether there may be another. The job's pictures are gone with its frame."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._waiting) or self._closing)
+            if not self._waiting:
+                return False
+            job = self._waiting.popleft()
+            self._changed.notify_all()
+        try:
+            # After an error the jobs are still taken, so that nobody waits for room for ever.
             if self._error is None:
-                try:
-                    self._work(job)
-                except BaseException as error:
-                    self._error = error
-            # The job holds pictures of megabytes; without this they stay until the next one comes.
-            del job
+                self._work(job)
+        except BaseException as error:
+            self._error = self._error or error
+        with self._changed:
+            self._bytes_held -= self._bytes_of(job)
+            self._changed.notify_all()
+        return True
 
     def _raise_error(self) -> None:
         if self._error is not None and not self._error_raised:

@@ -48,6 +48,47 @@ def test_a_slow_writer_holds_submit_back() -> None:
     assert writer.held_back_s > 0.2
 
 
+def test_few_large_jobs_hold_submit_back_as_many_small_ones_do() -> None:
+    gate = threading.Event()
+    held: list[int] = []
+
+    def work(number: int) -> None:
+        gate.wait()
+
+    with BackgroundWriter[int](work, threads=2, capacity=32, byte_capacity=100, bytes_of=lambda number: 40) as writer:
+
+        def produce() -> None:
+            for number in range(5):
+                writer.submit(number)
+                held.append(number)
+
+        producer = threading.Thread(target=produce)
+        producer.start()
+        time.sleep(0.2)
+        # Two in the threads' hands; a third would make 120 bytes.
+        assert len(held) == 2
+        gate.set()
+        producer.join()
+
+
+def test_a_job_larger_than_all_the_room_is_taken_alone() -> None:
+    most, now = [0], [0]
+    lock = threading.Lock()
+
+    def work(number: int) -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+
+    with BackgroundWriter[int](work, threads=2, capacity=8, byte_capacity=100, bytes_of=lambda number: 400) as writer:
+        for number in range(5):
+            writer.submit(number)
+    assert most[0] == 1
+
+
 def test_the_first_error_is_raised_by_the_next_submit_and_ends_the_work() -> None:
     done: list[int] = []
 
