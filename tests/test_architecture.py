@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "carlaseg"
 
 # Each part and the parts of carlaseg it may import, itself always included. docs/architecture.md explains the levels.
-EVERYWHERE = {"errors", "console", "files", "carlaseg"}
+EVERYWHERE = {"errors", "console", "children", "files", "carlaseg"}
 MAY_IMPORT: dict[str, set[str]] = {
     "carlaseg": set(),
     "errors": set(),
     "console": {"errors"},
+    "children": set(),
     "files": set(),
     "labels": EVERYWHERE,
     "config": EVERYWHERE,

@@ -181,6 +181,7 @@ def test_a_run_that_ended_before_its_first_epoch_says_so(run: RunFolder) -> None
         ({"options": {"groups": 1, "growth_rate": 10**9}}, "larger than any network needs"),
         ({"options": {"groups": {"__import__": "os"}}}, "no plain value"),
         ({"size": "big"}, "expected the description of a network"),
+        ({"palette": [[0, 0, 0], [1, 1, 1], [256, 0, 0]]}, "three numbers from 0 to 255"),
     ],
 )
 def test_a_model_card_that_makes_no_sense_is_refused(run: RunFolder, change: dict[str, Any], message: str) -> None:

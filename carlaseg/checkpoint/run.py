@@ -232,6 +232,8 @@ class RunFolder:
                 f"{path}: expected {card.num_classes} class names and colours, "
                 f"received {len(card.class_names)} and {len(card.palette)}."
             )
+        if not all(0 <= part <= 255 for colour in card.palette for part in colour):
+            raise CheckpointError(f"{path}: expected colours of three numbers from 0 to 255, received others.")
         return card
 
     # === Metrics: a line an epoch ===

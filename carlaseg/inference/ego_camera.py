@@ -6,7 +6,6 @@ Inference and recording know each other by that process's output alone; `carlase
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
+from carlaseg.children import await_end, environment
 from carlaseg.config import RecordConfig, Size, to_json
 from carlaseg.dataset import Sample
 from carlaseg.errors import CarlasegError, ConfigError, DatasetError, ProtocolError, SimulatorError
@@ -90,14 +90,11 @@ class _Ego:
     """The process, and what comes out of it."""
 
     def __init__(self, config: RecordConfig) -> None:
-        # From a clone that is not installed the package is found from its own place, whatever the current folder is.
-        package_parent = str(Path(__file__).resolve().parents[2])
-        inherited = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "carlaseg.recording.ego_stream", json.dumps(to_json(config))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([package_parent, *([inherited] if inherited else [])])},
+            env=environment(),
             # A Ctrl-C on the terminal is for us; the ego ends when its input does, and cleans up.
             start_new_session=True,
         )
@@ -133,14 +130,7 @@ class _Ego:
         while self._output.read(1 << 20):
             pass
         self._output.close()
-        for end in (None, self._process.terminate, self._process.kill):
-            if end is not None:
-                end()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        await_end(self._process, STOP_TIMEOUT_S)
 
 
 class _Pipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
 
+from carlaseg.children import await_end, environment
 from carlaseg.errors import ConfigError, SimulatorError
 
 START_TIMEOUT_S = 60.0
@@ -48,10 +48,6 @@ class EmbeddedSimulator:
         self._log_path = self.files_folder / "simulator.log"
         command = [sys.executable, "-m", "carlaseg", "simulate", "--port", "0", "--seed", str(self._seed)]
         command += ["--exit-with-parent"] + (["--town", self._town] if self._town else [])
-        # From a clone that is not installed the package is found from its own place, whatever the current folder is.
-        package_parent = str(Path(__file__).resolve().parents[2])
-        inherited = os.environ.get("PYTHONPATH")
-        python_path = os.pathsep.join([package_parent, inherited] if inherited else [package_parent])
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -59,7 +55,7 @@ class EmbeddedSimulator:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": python_path},
+                env=environment(),
                 # A Ctrl-C on the terminal is for the recorder, which needs the simulator to end its frame.
                 start_new_session=True,
             )
@@ -123,13 +119,6 @@ class EmbeddedSimulator:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        for end in (None, self._process.terminate, self._process.kill):
-            if end is not None:
-                end()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        await_end(self._process, STOP_TIMEOUT_S)
         self._process.stdout.close()
         self._folder.cleanup()

@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+from carlaseg.children import environment
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.dataset.writer import RecordingWriter
@@ -66,15 +67,12 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
         settings.write_text(json.dumps(to_json(config)), encoding="utf-8")
         command = [sys.executable, "-m", "carlaseg", "record", "--config", str(settings)]
         command += ["--debug"] if "--debug" in sys.argv else []
-        package_parent = str(Path(__file__).resolve().parents[2])
-        inherited = os.environ.get("PYTHONPATH")
-        python_path = os.pathsep.join([package_parent, inherited] if inherited else [package_parent])
         # A session of its own: a Ctrl-C on the terminal reaches it once, through us, and not twice.
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL if quiet else None,
-            env=os.environ | {NOTE_VARIABLE: str(note), "PYTHONPATH": python_path},
+            env=environment(**{NOTE_VARIABLE: str(note)}),
             start_new_session=True,
         )
 

@@ -133,7 +133,8 @@ def nvidia_gpus() -> list[str]:
 
 def _nvidia_free_bytes() -> int | None:
     free = _nvidia_smi("memory.free")
-    return int(free[0].split()[0]) * 2**20 if free else None
+    number = free[0].split()[0] if free else ""
+    return int(number) * 2**20 if number.isdigit() else None  # some GPUs share the machine's memory and say [N/A]
 
 
 def _nvidia_smi(field: str) -> list[str]:

@@ -166,7 +166,10 @@ def _sha256(path: Path) -> str:
 def _commit() -> str:
     """The commit of the source tree this runs from, where it is one."""
     here = Path(__file__).resolve().parents[2]
+    # An installed package may lie inside somebody else's repository, whose commit says nothing of ours.
+    if not (here / ".git").exists() or shutil.which("git") is None:
+        return "unknown (not run from a source tree)"
     asked = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
     )
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown (not run from a source tree)"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
