@@ -55,12 +55,34 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
 def _roadway(builder: MeshBuilder, lane: LaneStrip, is_outermost: bool) -> None:
     color = _ROAD_COLOR if lane.type in ("driving", "bidirectional") else _SHOULDER_COLOR
     if lane.surface == "median":
-        builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR)
+        _median(builder, lane)
         return
     builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color, small=True)
     if is_outermost:
         # Roads without a sidewalk end in the open: close the edge down into the terrain.
         _wall(builder, "asphalt", ROAD_TAG, lane.outer, lane.lane > 0, 0.0, color)
+
+
+def _median(builder: MeshBuilder, lane: LaneStrip) -> None:
+    """A paved island with kerbs all round, a little narrower than its lane: lines are painted on the lane's edges."""
+    across = lane.left - lane.right
+    width = np.linalg.norm(across, axis=1, keepdims=True)
+    builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=_ROAD_COLOR, small=True)
+    builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR, stand_in=True)
+    if float(width.min()) < 4 * _KERB_TOP_M:
+        return
+    inset = across / width * _KERB_TOP_M
+    up = np.array([0.0, 0.0, SIDEWALK_M])
+    right, left = lane.right + inset, lane.left - inset
+    for low, high, material, color in (
+        (right, right + inset, "kerb", _KERB_COLOR),
+        (right + inset, left - inset, "paving", _WALK_COLOR),
+        (left - inset, left, "kerb", _KERB_COLOR),
+    ):
+        builder.quads(material, GROUND_TAG, strip(low, high) + up, colors=color, small=True)
+    ends = np.array([left[0], right[0]]), np.array([right[-1], left[-1]])
+    for line, facing_left in ((right, False), (left, True), *((end, False) for end in ends)):
+        _wall(builder, "kerb", GROUND_TAG, line, facing_left, SIDEWALK_M, _KERB_COLOR)
 
 
 def _far_roadways(builder: MeshBuilder, pavement: Pavement) -> None:
