@@ -237,20 +237,32 @@ def _parse_with_tyro(verb: str, command: Command, words: list[str], default: Any
 
     asks_for_help = any(word in ("-h", "--help") for word in words)
     said = io.StringIO()
+    shown = _in_groups(default) if asks_for_help else default
     try:
         with contextlib.redirect_stderr(sys.stderr if asks_for_help else said):
             return tyro.cli(
-                command.config,
+                type(shown),
                 prog=" ".join([f"carlaseg {verb}", *(f"[{name.upper()}]" for name in command.positional)]),
                 description=_description(verb, command),
                 args=words,
-                default=default,
+                default=shown,
                 registry=registry,
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as end:
         if asks_for_help or not end.code:
             raise
         raise ConfigError(_plain_reason(said.getvalue()), (("all flags", f"carlaseg {verb} --help"),)) from None
+
+
+def _in_groups(settings: Any) -> Any:
+    """The same settings, a box of the help for each dataclass that theirs is made of; as they are if of none."""
+    groups = [base for base in reversed(type(settings).__bases__) if dataclasses.is_dataclass(base)]
+    if not groups:
+        return settings
+    names = [base.__name__.removesuffix("Settings").lower() for base in groups]
+    boxes = dataclasses.make_dataclass(type(settings).__name__, list(zip(names, groups, strict=True)))
+    return boxes(*(base(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(base)}) for base in groups))
 
 
 def _description(verb: str, command: Command) -> str:

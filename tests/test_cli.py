@@ -105,6 +105,12 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_the_many_flags_of_record_are_in_groups() -> None:
+    text = carlaseg("record", "--help").stdout
+    places = [text.index(words) for words in ("drive options", "--every", "camera options", "--rig", "rule options")]
+    assert places == sorted(places)
+
+
 def test_the_help_names_every_verb() -> None:
     text = carlaseg("--help").stdout
     assert all(f"  {verb} " in text for verb in cli.COMMANDS)

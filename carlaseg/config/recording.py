@@ -11,8 +11,8 @@ from carlaseg.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordConfig:
-    """Record RGB and semantic segmentation from a CARLA server in synchronous mode."""
+class DriveSettings:
+    """How long is driven, by whom, and which ticks are saved."""
 
     plan: Path | None = None
     """TOML file of a plan of many recordings: what is missing of it is recorded (docs/recording.md, "Plans")."""
@@ -20,22 +20,8 @@ class RecordConfig:
     """Frames to save."""
     every: int = 5
     """Save one tick in so many: a decimation in ticks, never in seconds."""
-    size: Size = Size(160, 160)
-    """Height x width of the saved pictures."""
-    camera_size: Size | None = None
-    """Height x width the camera draws at; the saved size when not given. RGB is averaged down, ids are picked."""
     fps: float = 20.0
     """Simulation steps a second; the fixed time step is its inverse."""
-    fov: float = 90.0
-    """Horizontal field of view of the cameras, in degrees."""
-    camera_x: float = 1.6
-    """Metres the camera sits before the centre of the ego vehicle."""
-    camera_z: float = 1.7
-    """Metres the camera sits above the ground."""
-    camera_pitch: float = -15.0
-    """Degrees the camera looks up (down when negative)."""
-    rig: str | None = None
-    """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of size and camera."""
     seed: int = 0
     """Seed of the ego's start, the traffic, the walkers and (embedded) the town."""
     driver: Literal["autopilot", "waypoints", "agent", "manual", "replay"] = "autopilot"
@@ -46,16 +32,54 @@ class RecordConfig:
     """Log of CARLA's recorder, by the name the server knows it by, to be driven again under this rig and weather."""
     replay_ego: str = "hero"
     """role_name of the vehicle in that log which carries the rig."""
-    traffic: int = 20
-    """Other vehicles."""
-    walkers: int = 20
-    """Pedestrians."""
+    warmup: int = 20
+    """Ticks before the first saved frame, for cars to settle and exposure to adapt."""
+    settle: int = 60
+    """Ticks to wait at most, before the drive begins, until pictures have settled; 0 does not wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """What is mounted on the ego: one pair of cameras by size and place, or a whole rig."""
+
+    rig: str | None = None
+    """TOML file of sensors, or front, front_800x600, kitti, nuscenes, stereo, surround; in place of size and camera."""
+    size: Size = Size(160, 160)
+    """Height x width of the saved pictures."""
+    camera_size: Size | None = None
+    """Height x width the camera draws at; the saved size when not given. RGB is averaged down, ids are picked."""
+    fov: float = 90.0
+    """Horizontal field of view of the cameras, in degrees."""
+    camera_x: float = 1.6
+    """Metres the camera sits before the centre of the ego vehicle."""
+    camera_z: float = 1.7
+    """Metres the camera sits above the ground."""
+    camera_pitch: float = -15.0
+    """Degrees the camera looks up (down when negative)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """Where and among whom."""
+
+    town: str | None = None
+    """Town to load; the server's current one (or the embedded simulator's default) when not given."""
     weather: str = "ClearNoon"
     """A preset's name as in carla.WeatherParameters, for example ClearNoon, HardRainSunset."""
     sun_altitude: float | None = None
     """Degrees of the sun above the horizon, in place of the weather preset's; below 0 it is night."""
-    town: str | None = None
-    """Town to load; the server's current one (or the embedded simulator's default) when not given."""
+    traffic: int = 20
+    """Other vehicles."""
+    walkers: int = 20
+    """Pedestrians."""
+    reload: bool = False
+    """Load the town anew before the drive, so that nothing of the time before shows in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Which server, and what is expected of it."""
+
     simulator: Literal["server", "embedded"] = "server"
     """A running CARLA server at --host and --port, or the embedded simulator, started and stopped here."""
     host: str = "127.0.0.1"
@@ -66,10 +90,16 @@ class RecordConfig:
     """Port of the client's TrafficManager; a free one is found when not given."""
     timeout: float = 10.0
     """Seconds to wait for the server before giving up."""
-    warmup: int = 20
-    """Ticks before the first saved frame, for cars to settle and exposure to adapt."""
-    settle: int = 60
-    """Ticks to wait at most, before the drive begins, until pictures have settled; 0 does not wait."""
+    exact: bool = False
+    """End at a tick lost between server and client, so that the drive can be repeated; always so when embedded."""
+    allow_version_mismatch: bool = False
+    """Go on although client and server are of different CARLA versions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleSettings:
+    """Which frames are left out, and what ends a drive."""
+
     min_distance: float = 0.0
     """Metres the ego must have moved since the last saved frame; 0 saves frames of a standing ego as well."""
     max_standing: float = 0.0
@@ -86,20 +116,22 @@ class RecordConfig:
     """End the recording after so many due ticks in a row without data of every sensor."""
     max_drop_share: float = 0.5
     """End the recording when more than this share of the due ticks was dropped."""
-    reload: bool = False
-    """Load the town anew before the drive, so that nothing of the time before shows in it."""
-    exact: bool = False
-    """End at a tick lost between server and client, so that the drive can be repeated; always so when embedded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """What is written, where, and by how many at a time."""
+
     output: Path = Path("dataset")
     """Folder that gets a new recording folder."""
     name: str | None = None
     """Name of the recording folder; town, weather and seed when not given."""
     rgb_format: Literal["png", "webp", "jpeg"] = "png"
     """Of RGB pictures: png is fast, webp a quarter smaller and slow, both without loss; jpeg is small and lossy."""
-    shards: int | None = None
-    """Once the recording is complete, write it as WebDataset tars of so many frames each as well, into shards/."""
     colour: bool = True
     """Also write seg/, the coloured segmentation for people to look at."""
+    shards: int | None = None
+    """Once the recording is complete, write it as WebDataset tars of so many frames each as well, into shards/."""
     writers: int = 2
     """Threads that encode and write pictures."""
     queue: int = 32
@@ -108,10 +140,13 @@ class RecordConfig:
     """Megabytes of sensor data that may wait for the writers or be in their hands, however few frames that is."""
     preview: bool = False
     """Show RGB with the segmentation over it in a window while recording."""
-    allow_version_mismatch: bool = False
-    """Go on although client and server are of different CARLA versions."""
     json: bool = False
     """Print the result as one JSON object on standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordConfig(OutputSettings, RuleSettings, ServerSettings, WorldSettings, CameraSettings, DriveSettings):
+    """Record RGB and semantic segmentation from a CARLA server in synchronous mode."""
 
     def __post_init__(self) -> None:
         """Refuse values that no recording can have."""
