@@ -1,4 +1,4 @@
-"""Every network in every format against its checkpoint: the parity table of docs/results.md.
+"""Every network in every format against its checkpoint: the table benchmarks/results/parity.md.
 
     python benchmarks/parity.py [--quick] [--runs RUN ...] [--networks NAME ...] [--formats NAME ...]
                                 [--precisions NAME ...] [--steps N] [--minutes N] [--again]
