@@ -1,26 +1,37 @@
-"""The free-form FC-DenseNet as it is usually written: a stack grown by Concatenate, BatchNormalization in every layer.
+"""FC-DenseNet as it is usually written: a stack grown by Concatenate, BatchNormalization in every layer.
 
-The peer of benchmarks/training_step.py and the reference of tests/models/test_fc_densenet.py: the same network of
-724,942 parameters at 13 classes, its weights in the same order.
+The peer of benchmarks/training_step.py and training.py, and the reference of tests/models/test_fc_densenet.py. As it
+stands it is the network of 724,942 parameters at 13 classes, its weights in the same order; `SETTINGS` has the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
 
+_AS_SETTINGS: dict[str, Any] = {"first_filters": 48, "first_kernel": 3, "compression": 1.0, "pooling": "max"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "fc_densenet": {},
+    "fc_densenet56": _AS_PUBLISHED | {"layers_per_block": 4, "growth_rate": 12},
+    "fc_densenet67": _AS_PUBLISHED | {"layers_per_block": 5, "growth_rate": 16},
+    "fc_densenet103": _AS_PUBLISHED | {"layers_per_block": (4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), "growth_rate": 16},
+}
+"""Settings that make the networks of `carlaseg.models` by the same names."""
+
 
 def plain_fc_densenet(
     num_classes: int,
     groups: int = 5,
-    layers_per_block: int = 4,
+    layers_per_block: int | Sequence[int] = 4,
     growth_rate: int = 12,
     first_filters: int = 36,
     first_kernel: int = 7,
     compression: float = 0.6,
     dropout_rate: float = 0.2,
+    pooling: str = "average",
     softmax: bool = True,
 ) -> keras.Model:
     """Float RGB 0 to 255 in, probabilities (or logits) out; height and width must be multiples of 2**groups."""
@@ -28,9 +39,13 @@ def plain_fc_densenet(
     def normed(x: Any) -> Any:
         return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
+    blocks = 2 * groups + 1
+    depths = iter((layers_per_block,) * blocks if isinstance(layers_per_block, int) else layers_per_block)
+    pool = layers.MaxPooling2D if pooling == "max" else layers.AveragePooling2D
+
     def dense_block(x: Any) -> tuple[Any, Any]:
         new = None
-        for _ in range(layers_per_block):
+        for _ in range(next(depths)):
             y = layers.Conv2D(growth_rate, 3, padding="same", kernel_initializer="he_uniform")(normed(x))
             y = layers.Dropout(dropout_rate)(y)
             x = layers.Concatenate()([x, y])
@@ -45,7 +60,7 @@ def plain_fc_densenet(
         x, _new = dense_block(x)
         skips.append(x)
         x = layers.Conv2D(int(compression * x.shape[-1]), 1, kernel_initializer="he_uniform")(normed(x))
-        x = layers.AveragePooling2D(2, padding="same")(layers.Dropout(dropout_rate)(x))
+        x = pool(2, padding="same")(layers.Dropout(dropout_rate)(x))
     _stack, new = dense_block(x)
     for skip in reversed(skips):
         filters = new.shape[-1]
