@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from carlaseg.inference.exporting.folding import ScaleShift
+from carlaseg.inference.exporting.folding import ScaleShift, with_norms_as_convolutions
 from carlaseg.models.layers import ChannelMoments, CropToSkip
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
@@ -44,14 +44,7 @@ def equalised(deployed: Any, pictures: Iterable[NDArray[np.uint8]]) -> Any:
         deployed: from `folded`; it stays as it is.
         pictures: that show how large feature maps become, each uint8 (1, H, W, 3).
     """
-
-    def copied(layer: Any) -> Any:
-        if isinstance(layer, ScaleShift):
-            return ScaleShift(layer.relu, as_convolution=True, name=layer.name)
-        return type(layer).from_config(layer.get_config())
-
-    network = keras.models.clone_model(deployed, clone_function=copied)
-    network.set_weights(deployed.get_weights())
+    network = with_norms_as_convolutions(deployed)
     readers, fixed = _readers(network)
     largest = _largest(network, fixed, pictures)
     for name, values in largest.items():

@@ -94,6 +94,19 @@ def folded(model: Any) -> Any:
     return deployed
 
 
+def with_norms_as_convolutions(deployed: Any) -> Any:
+    """A copy of a deployed network whose batch norms before a ReLU are convolutions of one pixel, a kernel a map."""
+
+    def copied(layer: Any) -> Any:
+        if isinstance(layer, ScaleShift):
+            return ScaleShift(layer.relu, as_convolution=True, name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    network = keras.models.clone_model(deployed, clone_function=copied)
+    network.set_weights(deployed.get_weights())
+    return network
+
+
 def blocks(model: Any) -> dict[str, tuple[str, ...]]:
     """The network's convolutions by block, which a layer's name begins with: `down2_dense1_conv`, `block_7_expand`.
 

@@ -27,7 +27,8 @@ def write(task: Task) -> None:
     """Write the file."""
     import onnx
 
-    model = converted(task)
+    # In float ONNX Runtime fuses such a convolution with its ReLU, and keeps its own layout of memory across it.
+    model = converted(task, norms_as_convolutions=task.card.precision != "int8")
     if task.card.precision == "float16":
         _halve(model)
     if task.card.precision == "int8":
@@ -39,15 +40,23 @@ def write(task: Task) -> None:
     onnx.save(model, str(task.path))
 
 
-def converted(task: Task) -> Any:
-    """The network as an ONNX model, float32."""
+def converted(task: Task, norms_as_convolutions: bool = False) -> Any:
+    """The network as an ONNX model, float32.
+
+    Args:
+        task: what is to be written.
+        norms_as_convolutions: whether a batch norm before a ReLU becomes one, in place of a product and a sum.
+    """
     import onnx
     import tf2onnx
 
-    known = f"onnx {task.card.size} {task.card.output}"
+    from carlaseg.inference.exporting.folding import with_norms_as_convolutions
+
+    known = f"onnx {task.card.size} {task.card.output} {norms_as_convolutions}"
     if known in task.conversions:
         return onnx.load_from_string(task.conversions[known])
-    graph = traced(task.model, task.card.size, task.card.output == "ids")
+    network = with_norms_as_convolutions(task.model) if norms_as_convolutions else task.model
+    graph = traced(network, task.card.size, task.card.output == "ids")
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own use of NumPy and of protobuf
