@@ -29,8 +29,6 @@ _MARGIN_M = 2.0
 # What is merged beyond: of cars, and of people and what has their size.
 _CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
 _DEFAULT_CELL_M = 0.3
-# Of the paint: contrast like that of the town's by day.
-_TONE = 1.4
 
 # GeomNodes, each with the one colour it is drawn in, or None for the colours of its corners.
 _Drawn = tuple[tuple[Any, Any], ...]
@@ -180,12 +178,13 @@ class ActorScene:
         base = (light.sky + light.ground) / 2
         if light.lamps_on:
             base = base + np.float32(0.12 * light.night)
-        # The tone of the town: of the whole light here, of the paint in `make_mesh`, since their product is drawn.
-        whole = float((light.sun * light.sun_direction[2] + light.sky).mean())
-        gain = np.float32(max(whole, 0.05) ** (light.tone - 1))
-        self._sun.setColor(core.LColor(*map(float, light.sun * gain), 1))
-        self._sky.setColor(core.LColor(*map(float, (light.sky - light.ground) / 2 * gain), 1))
-        self._ambient.setColor(core.LColor(*map(float, base * gain), 1))
+        # The tone of the town, for lights that are added up: each is what it adds to the brightness of a face in the
+        # shade. Paint has the colour that it is named by.
+        shaded = base**light.tone
+        sunny, open_to_sky = (light.sun + base) ** light.tone, np.maximum(light.sky, base) ** light.tone
+        self._sun.setColor(core.LColor(*map(float, sunny - shaded), 1))
+        self._sky.setColor(core.LColor(*map(float, open_to_sky - shaded), 1))
+        self._ambient.setColor(core.LColor(*map(float, shaded), 1))
 
     def show(self, actors: Sequence[VisibleActor], sights: Sequence[Sight], *, ids: bool) -> None:
         """Moves, adds and removes actors so that exactly these are there, as far as they can be seen.
@@ -196,17 +195,17 @@ class ActorScene:
             ids: whether the scene of ids will be drawn; without, it may stay as it was.
         """
         for actor, distance_m in zip(actors, _distances(actors, sights), strict=True):
-            number = actor.actor_id
-            if distance_m > FAR_RANGE_M + _MARGIN_M:
-                for figures in (self._colored, self._identified):
-                    if number in figures:
-                        figures[number].show(False)
-                continue
-            shell = bodies.shell_key(actor)
-            limbs = bodies.limbs_key(actor) if distance_m < _DETAIL_RANGE_M + _MARGIN_M else None
-            self._show_colored(actor, shell, limbs, distance_m < DECAL_RANGE_M + _MARGIN_M)
-            if ids:
-                self._show_identified(actor, shell, limbs)
+            is_seen = distance_m < FAR_RANGE_M + _MARGIN_M
+            # A newcomer's look is made at once: made when it comes into sight, it would hold up a picture of a drive.
+            if is_seen or actor.actor_id not in self._colored or (ids and actor.actor_id not in self._identified):
+                shell = bodies.shell_key(actor)
+                limbs = bodies.limbs_key(actor) if distance_m < _DETAIL_RANGE_M + _MARGIN_M else None
+                self._show_colored(actor, shell, limbs, distance_m < DECAL_RANGE_M + _MARGIN_M)
+                if ids:
+                    self._show_identified(actor, shell, limbs)
+            for figures in (self._colored, self._identified):
+                if actor.actor_id in figures:
+                    figures[actor.actor_id].show(is_seen)
         here = {actor.actor_id for actor in actors}
         for figures in (self._colored, self._identified):
             for gone in figures.keys() - here:
@@ -220,7 +219,6 @@ class ActorScene:
         if figure is None:
             figure = self._colored[actor.actor_id] = _Figure(self._color_top, actor.actor_id)
             self._shades[actor.actor_id] = _Shade()
-        figure.show(True)
         shade = self._shades[actor.actor_id]
         if shell != figure.shell:
             figure.take_shell(shell, self._shell(shell).colored(), self._far_mesh(shell, actor).colored())
@@ -237,7 +235,6 @@ class ActorScene:
         figure = self._identified.get(number)
         if figure is None:
             figure = self._identified[number] = _Figure(self._id_top, number)
-        figure.show(True)
         if shell != figure.shell:
             near, far = self._shell(shell), self._far_mesh(shell, actor)
             figure.take_shell(shell, near.identified(number), far.identified(number))
@@ -295,7 +292,7 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
     for part in sorted(parts, key=lambda part: (part.tag, order.index(part.material))):
         vertices = np.zeros(len(part.positions), panda.LIT_VERTEX)
         vertices["position"], vertices["normal"], vertices["uv"] = part.positions, part.normals, part.uvs
-        vertices["color"][:, :3] = 255 * (part.colors / 255) ** (1.0 if part.material == "lamp_glass" else _TONE)
+        vertices["color"][:, :3] = part.colors
         vertices["color"][:, 3] = part.tag
         color.addGeom(panda.geometry(vertices, part.triangles), palette.color_state(part.material, part.two_sided))
         by_tag.setdefault(part.tag, []).append(part)
