@@ -1,4 +1,4 @@
-"""The RPC port and the one thread that does everything that must happen in order: calls, ticks, drawing.
+"""The RPC port and the one thread that does everything that must happen in order: calls and ticks.
 
 Loopback only. A connection that sends what is not the protocol is closed, with one line on the log; the others do not
 notice. In synchronous mode the world ticks when a client says so; otherwise it ticks here, at its own pace, after the
