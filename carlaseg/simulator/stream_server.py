@@ -1,6 +1,6 @@
 """The streaming port: who listens to which stream, and bytes on their way to them.
 
-The tick thread publishes. What the kernel takes at once is sent by the tick thread itself; the rest goes, without a
+The tick and the drawing thread publish. What the kernel takes at once they send themselves; the rest goes, without a
 copy, through a bounded queue to the subscriber's own thread. One more thread accepts connections, reads the four bytes
 that subscribe, and notices who has gone.
 
@@ -163,7 +163,7 @@ class StreamServer:
         self._thread = threading.Thread(target=self._serve, name="stream subscriptions", daemon=True)
         self._thread.start()
 
-    # For the tick thread
+    # For the tick and the drawing thread
 
     def open(self, stream_id: int) -> None:
         """Let clients subscribe to a stream."""
