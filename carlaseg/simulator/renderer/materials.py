@@ -131,8 +131,9 @@ def _water(rng: np.random.Generator, night: bool) -> Field:
 
 
 def _leaf_field(rng: np.random.Generator) -> Field:
-    clumps = np.clip(0.2 + 1.2 * noise(rng, SIZE_PX, (8, 16, 32, 64, 128), 0.85), 0, 1.2)
-    field: Field = (0.34 + 0.7 * clumps + 0.2 * _grain(rng)).astype(np.float32)
+    # Dark between the clumps: leaves shade each other.
+    clumps = np.clip(0.62 + 2.0 * (noise(rng, SIZE_PX, (8, 16, 32, 64, 128), 0.85) - 0.5), 0, 1.1)
+    field: Field = (0.26 + 0.94 * clumps + 0.2 * _grain(rng)).astype(np.float32)
     return field
 
 
