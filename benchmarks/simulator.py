@@ -1,13 +1,14 @@
 """The embedded simulator through the real client: pictures, ticks, start, memory, bytes.
 
-    python benchmarks/simulator.py [--quick] [--opendrive FOLDER] [--soak TICKS] [--output FILE]
+    python benchmarks/simulator.py [--quick] [--opendrive FOLDER] [--soak TICKS] [--only PART...] [--output FILE]
 
 A generated town with 50 vehicles driven by the client's TrafficManager and 30 walkers. A pair is one RGB and one
 semantic picture of one tick, both received. The server runs on one core (it is pinned where the system can), the
 client on the others. With --opendrive the same is measured in Town01 and Town04 of that folder: cost should follow
 what is seen, not how large the town is. The wire is measured with a renderer that costs nothing, against a bare
-loopback copy of messages of the same size in the same run. --soak runs so many ticks with four cameras and watches
-the server's memory.
+loopback copy of messages of the same size in the same run, twice: pictures back to back (the wire alone: each message
+is sent many times), and pairs tick by tick (with the client's call for each tick in between). --soak runs so many
+ticks with four cameras and watches the server's memory: some 8 minutes for 10,000.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ SIZES_WH = ((160, 160), (800, 600), (1280, 720))
 GOALS = (110.0, 60.0, 35.0)
 VEHICLES, WALKERS = 50, 30
 WAIT_S = 60.0
+REPEATED = 50
+"""How often a picture is sent where the wire alone is measured."""
+TOWNS = ("Town01", "Town04")
+PARTS = ("pairs", "wire", "towns", "soak")
 TM_PORT = 18_000
 
 FREE_DRAWING = """
@@ -47,6 +52,7 @@ from carlaseg.simulator.server import RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
 from carlaseg.simulator.stream_server import StreamServer
 from carlaseg.simulator.town_library import TownLibrary
+from carlaseg.wire.stream import WORLD_STREAM_ID
 
 class Blank:
     def __init__(self, town, weather): self.specs, self.image = {}, None
@@ -58,7 +64,12 @@ class Blank:
     def render(self, views, frame): return {key: self.specs[key] for key, _ in views}
     def close(self): pass
 
-streams = StreamServer(0)
+class Repeating(StreamServer):
+    def publish(self, stream_id, parts, may_wait):
+        for _ in range(1 if stream_id == WORLD_STREAM_ID else int(sys.argv[1])):
+            super().publish(stream_id, parts, may_wait)
+
+streams = Repeating(0)
 server = RpcServer(listen(0), Simulation(TownLibrary(0), "carlaseg_grid", Blank, streams))
 print(f"carlaseg simulate: listening on 127.0.0.1:{server.port}, town blank, seed 0", flush=True)
 threading.Thread(target=lambda: (sys.stdin.read(), server.stop()), daemon=True).start()
@@ -160,14 +171,15 @@ class Street:
         self.sensors.clear()
         self.world.tick()
 
-    def run(self, ticks: int) -> float:
-        """Ticks a second, every picture received."""
+    def run(self, ticks: int, copies: int = 1) -> float:
+        """Ticks a second, every picture received, each so many times."""
         began_s = time.perf_counter()
         for _ in range(ticks):
             frame = self.world.tick()
             for _, frames in self.sensors:
-                while frames.get(timeout=WAIT_S) < frame:
-                    continue
+                left = copies
+                while left:
+                    left -= frames.get(timeout=WAIT_S) == frame
         return ticks / (time.perf_counter() - began_s)
 
     def close(self) -> None:
@@ -216,39 +228,77 @@ def loopback_bytes_per_s(size: int, count: int) -> float:
 
 
 def wire(ticks: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Bytes of pairs received, tick by tick, against bytes that only have to be copied; the two take turns."""
-    result = {}
-    with server([sys.executable, "-c", FREE_DRAWING]) as (port, _, _):
-        street = Street(port, 1, 0)
-        for width, height in SIZES_WH[1:]:
-            street.listen(("rgb", "semantic_segmentation"), (width, height))
-            street.run(10)
-            size = width * height * 4
-            ours, copy = [], []
-            for _ in range(rounds):
-                ours.append(street.run(ticks) * 2 * size)
-                copy.append(loopback_bytes_per_s(size, 2 * ticks))
-            figures = {
-                "ours_mb_per_s": statistics.median(ours) / 1e6,
-                "loopback_mb_per_s": statistics.median(copy) / 1e6,
-            }
-            share = statistics.median(one / other for one, other in zip(ours, copy, strict=True))
-            result[f"{width}x{height}"] = {**figures, "share": share}
-            street.silence()
+    """Bytes of pictures received against bytes that only have to be copied; the two take turns."""
+    result: dict[str, dict[str, float]] = {}
+    for name, copies in (("", REPEATED), ("tick_by_tick_", 1)):
+        with server([sys.executable, "-c", FREE_DRAWING, str(copies)]) as (port, _, _):
+            street = Street(port, 1, 0)
+            for width, height in SIZES_WH[1:]:
+                street.listen(("rgb", "semantic_segmentation"), (width, height))
+                count, size = -(-ticks // copies), width * height * 4
+                street.run(2, copies)
+                ours, copy = [], []
+                for _ in range(rounds):
+                    ours.append(street.run(count, copies) * 2 * copies * size)
+                    copy.append(loopback_bytes_per_s(size, 2 * copies * count))
+                figures = result.setdefault(f"{width}x{height}", {})
+                figures[f"{name}mb_per_s"] = statistics.median(ours) / 1e6
+                figures[f"{name}loopback_mb_per_s"] = statistics.median(copy) / 1e6
+                shares = (one / other for one, other in zip(ours, copy, strict=True))
+                figures[f"{name}share"] = statistics.median(shares)
+                street.silence()
+            street.close()
+    return result
+
+
+def soak(ticks: int) -> dict[str, Any]:
+    """The server's memory after each tenth of so many ticks with four cameras; the first tenth fills what is kept."""
+    with server(simulate()) as (port, pid, _):
+        street = Street(port, 10, 5)
+        street.listen(("rgb", "semantic_segmentation", "instance_segmentation", "depth"), (160, 160))
+        memory, began_s = [], time.perf_counter()
+        for tenth in range(10):
+            street.run(max(ticks // 10, 1))
+            memory.append(memory_mb(pid))
+            print(f"soak: {(tenth + 1) * ticks // 10} ticks, {memory[-1]:.1f} MB", file=sys.stderr, flush=True)
+        elapsed_s = time.perf_counter() - began_s
+        street.close()
+    return {"ticks": ticks, "memory_mb": memory, "grown_mb": memory[-1] - memory[0], "elapsed_s": elapsed_s}
+
+
+def drawn(ticks: int, rounds: int, sizes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
+    """Start, ticks and pairs a second in a generated town of 500 m x 500 m."""
+    with server(simulate()) as (_, _, first_s):
+        pass
+    with server(simulate()) as (port, pid, again_s):
+        street = Street(port)
+        actors = {"vehicles": len(street.cars), "walkers": len(list(filter(None, street.walkers)))}
+        street.run(50)
+        ticks_per_s = statistics.median(street.run(4 * ticks) for _ in range(rounds))
+        pairs_per_s = pairs(street, sizes, ticks, rounds)
+        result = {
+            "start_s": {"first": first_s, "cached": again_s},
+            "actors": actors,
+            "ticks_per_s": ticks_per_s,
+            "pairs_per_s": pairs_per_s,
+            "memory_mb": memory_mb(pid),
+        }
         street.close()
     return result
 
 
-def soak(ticks: int) -> dict[str, float]:
-    with server(simulate()) as (port, pid, _):
-        street = Street(port, 10, 5)
-        street.listen(("rgb", "semantic_segmentation", "instance_segmentation", "depth"), (160, 160))
-        street.run(max(ticks // 10, 100))
-        before_mb = memory_mb(pid)
-        street.run(ticks)
-        after_mb = memory_mb(pid)
-        street.close()
-    return {"ticks": ticks, "before_mb": before_mb, "after_mb": after_mb}
+def towns(folder: Path, ticks: int, rounds: int) -> dict[str, Any]:
+    """Pairs a second in a small and in a large town."""
+    result = {}
+    for town in TOWNS:
+        flags = simulate("--town", town, "--opendrive", str(folder / f"{town}.xodr"))
+        with server(flags) as (port, pid, start_s):
+            street = Street(port)
+            street.run(20)
+            figures = pairs(street, SIZES_WH[:2], ticks, rounds)
+            result[town] = {"start_s": start_s, "memory_mb": memory_mb(pid), **figures}
+            street.close()
+    return result
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -256,29 +306,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CARLASEG_CACHE_DIR"] = cache
-        with server(simulate()) as (_, _, first_s):
-            pass
-        with server(simulate()) as (port, pid, again_s):
-            result["start_s"] = {"first": first_s, "cached": again_s}
-            street = Street(port)
-            result["actors"] = {"vehicles": len(street.cars), "walkers": len(list(filter(None, street.walkers)))}
-            street.run(50)
-            result["ticks_per_s"] = statistics.median(street.run(4 * ticks) for _ in range(rounds))
-            result["pairs_per_s"] = pairs(street, SIZES_WH[:2] if arguments.quick else SIZES_WH, ticks, rounds)
-            result["memory_mb"] = memory_mb(pid)
-            street.close()
-        result["wire"] = wire(ticks, rounds)
-        if arguments.opendrive:
-            result["towns"] = {}
-            for town in ("Town01", "Town04"):
-                flags = simulate("--town", town, "--opendrive", str(arguments.opendrive / f"{town}.xodr"))
-                with server(flags) as (port, pid, start_s):
-                    street = Street(port)
-                    street.run(20)
-                    figures = pairs(street, SIZES_WH[:2], ticks, rounds)
-                    result["towns"][town] = {"start_s": start_s, "memory_mb": memory_mb(pid), **figures}
-                    street.close()
-        if arguments.soak:
+        if "pairs" in arguments.only:
+            result |= drawn(ticks, rounds, SIZES_WH[:2] if arguments.quick else SIZES_WH)
+        if "wire" in arguments.only:
+            result["wire"] = wire(ticks, rounds)
+        if "towns" in arguments.only and arguments.opendrive:
+            result["towns"] = towns(arguments.opendrive, ticks, rounds)
+        if "soak" in arguments.only and arguments.soak:
             result["soak"] = soak(arguments.soak)
     return result
 
@@ -288,14 +322,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few ticks of each, to see that it runs")
     parser.add_argument("--opendrive", type=Path, help="folder with Town01.xodr and Town04.xodr")
     parser.add_argument("--soak", type=int, default=0, help="ticks with four cameras")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these alone")
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
+    if arguments.opendrive:
+        for path in (arguments.opendrive / f"{town}.xodr" for town in TOWNS):
+            if not path.is_file():
+                parser.error(f"--opendrive: expected a folder with {' and '.join(TOWNS)} (.xodr), received no {path}.")
     result = measure(arguments)
     print(json.dumps(result, indent=2))
-    for (size, found), goal in zip(result["pairs_per_s"].items(), GOALS, strict=False):
+    for (size, found), goal in zip(result.get("pairs_per_s", {}).items(), GOALS, strict=False):
         print(f"{size}: {found:6.1f} pairs/s, goal {goal:g}")
-    for size, figures in result["wire"].items():
-        print(f"wire, {size}: {figures['share']:.0%} of the loopback copy, goal 75%")
+    for size, figures in result.get("wire", {}).items():
+        print(
+            f"wire, {size}: {figures['share']:.0%} of the loopback copy, goal 75%; "
+            f"with a call for each tick {figures['tick_by_tick_share']:.0%}"
+        )
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 
