@@ -21,7 +21,7 @@ import numpy as np
 
 from carlaseg.dataset.alignment import NEVER_DOUBTFUL, doubtful_below, scored
 from carlaseg.dataset.headers import picture_size
-from carlaseg.dataset.layouts.recordings import recordings_in
+from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in, sample_of
 from carlaseg.dataset.opening import open_dataset, thinned
 from carlaseg.dataset.pictures import Mask, read_image, read_raw_mask
 from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, line_count, read_lines, read_metadata
@@ -198,22 +198,11 @@ def _items_of_recording(
                 Problem("missing file", recording / path, f"the line of frame {record.frame} names it")
                 for path in missing
             ]
-            image, mask = record.files.get("rgb"), record.files.get("seg_raw")
-            if missing or image is None:
+            if missing or IMAGE not in record.files:
                 continue
-            sample = Sample(
-                image_path=recording / image.path,
-                mask_path=recording / mask.path if mask else None,
-                mask_encoding="ids" if mask else None,
-                scheme=metadata.label_scheme.name if mask else None,
-                drive=recording.name,
-                frame=record.frame,
-                town=metadata.town,
-                weather=metadata.weather,
-                name=f"{record.frame:08d}",
-            )
             complete += 1
-            yield _Item(sample, tuple((recording / file.path, file) for file in record.files.values()))
+            files = tuple((recording / file.path, file) for file in record.files.values())
+            yield _Item(sample_of(recording, metadata, record.frame, record.files, recording.name), files)
     except DatasetError as error:
         problems.append(Problem("damaged line", recording / FRAMES_FILE, error.message))
     if metadata.ended is None:

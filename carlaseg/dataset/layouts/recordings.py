@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from carlaseg.dataset.layouts.listing import Listing, chosen_splits, folders_in
 from carlaseg.dataset.reader import is_recording, read_frame_files, read_metadata
-from carlaseg.dataset.records import RecordingMetadata
+from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import Sample, SampleTable
 from carlaseg.labels import require_one_scheme
 
@@ -47,15 +47,36 @@ def _samples_of(recording: Path, metadata: RecordingMetadata, before: str) -> It
     for frame, files in read_frame_files(recording, metadata):
         if IMAGE not in files:
             continue
-        mask = files.get(MASK)
-        yield Sample(
-            image_path=recording / files[IMAGE].path,
-            mask_path=recording / mask.path if mask else None,
-            mask_encoding="ids" if mask else None,
-            scheme=metadata.label_scheme.name if mask else None,
-            drive=drive,
-            frame=frame,
-            town=metadata.town,
-            weather=metadata.weather,
-            name=f"{before}{frame:08d}",
-        )
+        yield sample_of(recording, metadata, frame, files, drive, before)
+
+
+def sample_of(
+    recording: Path,
+    metadata: RecordingMetadata,
+    frame: int,
+    files: Mapping[str, FileRecord],
+    drive: str,
+    before: str = "",
+) -> Sample:
+    """A frame of a recording that has an image, as a sample.
+
+    Args:
+        recording: its folder.
+        metadata: of the recording.
+        frame: its number.
+        files: its files, by folder.
+        drive: name of the drive.
+        before: what its name begins with, where there are several recordings.
+    """
+    mask = files.get(MASK)
+    return Sample(
+        image_path=recording / files[IMAGE].path,
+        mask_path=recording / mask.path if mask else None,
+        mask_encoding="ids" if mask else None,
+        scheme=metadata.label_scheme.name if mask else None,
+        drive=drive,
+        frame=frame,
+        town=metadata.town,
+        weather=metadata.weather,
+        name=f"{before}{frame:08d}",
+    )
