@@ -81,6 +81,8 @@ class NumberPainter:
         self.broken: set[int] = set()
         self.closed = False
         self.threads: set[int] = set()
+        self.may_draw = threading.Event()
+        self.may_draw.set()
 
     def set_weather(self, weather):
         self.weather = weather
@@ -97,6 +99,7 @@ class NumberPainter:
 
     def render(self, views, frame):
         self.threads.add(threading.get_ident())
+        assert self.may_draw.wait(10)
         images = {}
         for key, _ in views:
             if key in self.broken:

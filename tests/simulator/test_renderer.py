@@ -398,6 +398,20 @@ def test_night_is_darker_than_day_and_lit_windows_shine(street: Renderer) -> Non
     assert night[wall].max() > 150
 
 
+@pytest.mark.parametrize("distance_m", [25.0, 29.0, 60.0])
+def test_an_actor_looks_as_if_it_had_never_been_elsewhere(street: Renderer, distance_m: float) -> None:
+    there = dataclasses.replace(CAR, pose=Pose(distance_m, 0.0, 0.0, yaw=90.0), travelled_m=0.2, steer_deg=40.0)
+    frame = Frame((there,), weather=Weather(sun_azimuth_angle=100.0))
+    for x, steer_deg in ((8.0, -40.0), (-30.0, 0.0), (distance_m, 0.0)):  # near, behind the camera, there but not so
+        before = dataclasses.replace(CAR, pose=Pose(x, 0.0, 0.0, yaw=90.0), steer_deg=steer_deg)
+        draw(street, "rgb", frame=dataclasses.replace(frame, actors=(before,)))
+    fresh = Renderer(made.street())
+    try:
+        assert np.array_equal(draw(street, "rgb", frame=frame), draw(fresh, "rgb", frame=frame))
+    finally:
+        fresh.close()
+
+
 def test_fog_hides_what_is_far_and_leaves_what_is_near(street: Renderer) -> None:
     # Both under clouds, which even out light as fog does.
     foggy = Frame((), weather=Weather(cloudiness=80.0, fog_density=60.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 
 import msgpack
@@ -162,6 +163,45 @@ def test_renderer_is_called_from_one_thread(town, client):
             other.value("tick_cue")
             stream.frame()
     assert len(town.painters[0].threads) == 1
+
+
+def test_tick_is_answered_before_its_pictures_are_drawn_and_the_next_one_waits_for_them(town, client):
+    set_synchronous(client)
+    _, stream_id = town.spawn_camera(client)
+    client.value("get_sensor_token", 1)
+    client.value("get_sensor_token", stream_id)
+    with town.stream(stream_id) as stream, town.stream(1) as states:
+        painter = town.painters[0]
+        painter.may_draw.clear()
+        first = client.value("tick_cue")
+        assert states.frame() == first
+        assert client.value("get_weather_parameters"), "calls are answered meanwhile"
+        client.send("tick_cue")
+        states.socket.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            states.frame()
+        painter.may_draw.set()
+        states.socket.settimeout(10)
+        assert [stream.frame(), stream.frame()] == [first, first + 1]
+        assert states.frame() == first + 1
+        client.receive()
+
+
+def test_weather_set_while_pictures_are_drawn_waits_for_them(town, client):
+    set_synchronous(client)
+    _, stream_id = town.spawn_camera(client)
+    client.value("get_sensor_token", stream_id)
+    with town.stream(stream_id) as stream:
+        painter = town.painters[0]
+        painter.may_draw.clear()
+        client.value("tick_cue")
+        before = painter.weather
+        client.send("set_weather_parameters", [90.0] * 14, wants_reply=False)
+        threading.Timer(0.05, painter.may_draw.set).start()
+        assert painter.weather == before
+        stream.frame()
+        assert client.value("get_weather_parameters")[0] == 90.0
+        assert painter.weather != before
 
 
 def test_destroyed_camera_leaves_the_renderer(town, client):
