@@ -55,7 +55,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(configs.DemoConfig, "carlaseg.demo", "demo_command"),
-    "record": Command(configs.RecordConfig, "carlaseg.recording.recorder", "record_command"),
+    "record": Command(configs.RecordConfig, "carlaseg.recording.command", "record_command"),
     "plan": Command(configs.PlanConfig, "carlaseg.recording.plan_cost", "plan_command", ("plan",)),
     "train": Command(configs.TrainConfig, "carlaseg.training.train", "train_command", ("dataset",)),
     "infer": Command(configs.InferConfig, "carlaseg.inference.infer", "infer_command", ("run",)),

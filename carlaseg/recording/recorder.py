@@ -1,12 +1,8 @@
-"""`carlaseg record`, told from top to bottom: connect, cast, warm up, save frames, leave all as it was found."""
+"""A recording, told from top to bottom: connect, cast, warm up, save frames, leave all as it was found."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
 import shlex
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,7 +12,7 @@ from pathlib import Path
 
 from carlaseg import __version__
 from carlaseg.config import RecordConfig, to_json
-from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.console import Progress, StopRequest, say, stop_on_signal
 from carlaseg.dataset import open_dataset
 from carlaseg.dataset.contact_sheet import contact_sheet
 from carlaseg.dataset.reader import read_lines
@@ -30,16 +26,14 @@ from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
 from carlaseg.recording.drive import Drive, DriveFrame
 from carlaseg.recording.embedded import EmbeddedSimulator
-from carlaseg.recording.estimate import bytes_text
 from carlaseg.recording.ledger import Ledger
 from carlaseg.recording.place import Place, find_place, refuse_another_rig, refuse_second_drive_by_hand
-from carlaseg.recording.plan_run import run_plan
 from carlaseg.recording.preview import Cockpit, Preview
 from carlaseg.recording.rig import front_pair
 from carlaseg.recording.rig_file import load_rig
-from carlaseg.recording.session import Session, import_carla
+from carlaseg.recording.session import Session
 from carlaseg.recording.stopwatch import Stopwatch
-from carlaseg.recording.supervised import is_child, note_folder, record_in_child, stop_with_parent
+from carlaseg.recording.supervised import note_folder
 from carlaseg.recording.writer import BackgroundWriter
 
 CONTACT_SHEET_FRAMES = 12
@@ -70,35 +64,6 @@ class RecordResult:
     frames_per_s: float
     stage_s: Mapping[str, float]
     ended_by: str | None = None
-
-
-def record_command(config: RecordConfig) -> int:
-    """Record a drive, or what is missing of a plan, and print where it lies and what to type next."""
-    if config.plan is not None:
-        import_carla()
-        return run_plan(config)
-    if not is_child() and os.name == "posix" and threading.current_thread() is threading.main_thread():
-        # One sentence here rather than from a child that starts for nothing.
-        import_carla()
-        return record_in_child(config)
-    if is_child():
-        stop_with_parent()
-    outcome = record(config)
-    if config.json:
-        result(json.dumps(dataclasses.asdict(outcome), default=str))
-        return 0
-    size = bytes_text(outcome.byte_count)
-    say(
-        "done",
-        f"{outcome.frames} complete frames in {duration(outcome.elapsed_s)}, {outcome.frames_per_s:.1f} frames/s, "
-        f"{size}; {outcome.dropped} dropped",
-    )
-    if outcome.ended_by is not None:
-        say("note", f"the drive ended early: {outcome.ended_by}; {config.frames} frames were asked for")
-    say("look", f"{outcome.folder / CONTACT_SHEET_FILE}      do the colours sit on the objects?")
-    say("next", f"carlaseg train --dataset {shlex.quote(str(config.output))}")
-    result(str(outcome.folder))
-    return 0
 
 
 def record(config: RecordConfig) -> RecordResult:

@@ -20,8 +20,6 @@ from types import FrameType
 
 from carlaseg.children import environment
 from carlaseg.config import RecordConfig, to_json
-from carlaseg.dataset.reader import is_recording, read_metadata
-from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import SimulatorError
 
 NOTE_VARIABLE = "CARLASEG_RECORDING_NOTE"
@@ -98,9 +96,12 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
         what = "the server is silent; our actors were not destroyed, the next recording clears them away"
     else:
         what = "the server is gone"
+    # Imported when it is needed: the process that waits shall be light.
+    from carlaseg.recording.closing import close_for_another
+
     raise SimulatorError(
         f"{config.host}:{config.port}: expected the server to answer, received nothing in the middle of a call, at "
-        f"which the carla client ends its process ({by.name}): {what}. {_close(folder)}."
+        f"which the carla client ends its process ({by.name}): {what}. {close_for_another(folder)}."
     )
 
 
@@ -113,12 +114,3 @@ def _accepts_connections(config: RecordConfig) -> bool:
     except OSError:
         return False
     return True
-
-
-def _close(folder: Path | None) -> str:
-    if folder is None or not is_recording(folder):
-        return "Nothing was written"
-    metadata = read_metadata(folder)
-    writer = RecordingWriter(folder, metadata, metadata.label_scheme, (folder / "seg").is_dir(), resume=True)
-    writer.close()
-    return f"{writer.frames_written} complete frames are safe in {folder}; the same command goes on"
