@@ -54,6 +54,13 @@ class State:
     epochs_without_better: int = 0
     accumulate: int = 1
 
+    def end_epoch(self, mean_iou: float) -> None:
+        """Go on to the next epoch, the validation of this one having given a mean IoU."""
+        self.epoch, self.step, self.loss_sum, self.train_s = self.epoch + 1, 0, 0.0, 0.0
+        self.epochs_without_better += 1
+        if mean_iou > self.best_mean_iou:
+            self.best_epoch, self.best_mean_iou, self.epochs_without_better = self.epoch, mean_iou, 0
+
     def save(self, run: RunFolder, model: Any) -> None:
         """Write last.weights.h5: everything a continuation needs, in one file, as a whole."""
         save_weights(run.weights("last"), model, asdict(self))

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from carlaseg.errors import ConfigError, Interrupted
 from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
 from carlaseg.training.finish import Log, say_end, score_best, write_scores
-from carlaseg.training.loop import State, train_steps, validate
+from carlaseg.training.loop import State, Validation, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
 from carlaseg.training.processes import agreed, joined, start_all
 from carlaseg.training.range_test import advice, range_test
@@ -217,72 +217,97 @@ def _first_pictures(run: RunFolder, ready: Prepared) -> None:
 
 
 def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest, talk: Log) -> None:
-    config, target, averaged = ready.config, ready.selection.target, ready.averaged
     wanted = np.linspace(0, len(ready.validation.frames) - 1, FRAMES_SHOWN).round().astype(np.int64)
     wanted = np.unique(wanted)
     shown_images, shown_masks = ready.validation.frames.gather(wanted)
-    steps = len(ready.train)
-    images_an_epoch = steps * config.batch_size
-    events = EventFile(run.path / "tensorboard") if config.tensorboard else None
-    done = state.epoch * images_an_epoch + state.step * config.batch_size
+    images_an_epoch = len(ready.train) * ready.config.batch_size
     if _finished(ready, state):
         talk("done", f"{state.epoch} epochs were done before; --epochs with a larger number goes on")
         return
     talk("", TABLE_HEAD)
+    done = state.epoch * images_an_epoch + state.step * ready.config.batch_size
     epoch_times_s: list[float] = []
-    with Progress("train", ready.epochs * images_an_epoch, "images", start=done) as progress:
-        try:
-            while not _finished(ready, state):
-                began_s = time.monotonic()
-                train_steps(ready.model, ready.train, config, ready.epochs, state, run, stop, progress)
-                scored = None
-                if not stop.requested:
-                    with nullcontext() if averaged is None else averaged.in_place(ready.train, state.epoch):
-                        scored = validate(ready.scoring, ready.validation, target.num_classes, wanted.tolist(), stop)
-                        if scored is not None:
-                            scores = Scores.from_confusion(scored.confusion, target.names)
-                            better = scores.mean_iou > state.best_mean_iou
-                            if better:
-                                save_weights(run.weights("best"), ready.model)
-                if scored is None:
-                    state.save(run, ready.model)
-                    raise _interrupted(run, ready, state, stop)
-                epoch_times_s.append(time.monotonic() - began_s)
-                record = {
-                    "epoch": state.epoch + 1,
-                    "loss": state.loss_sum / steps,
-                    "val_loss": scored.loss,
-                    "val_mean_iou": scores.mean_iou,
-                    "val_pixel_accuracy": scores.pixel_accuracy,
-                    "val_class_accuracy": scores.class_accuracy,
-                    "val_frequency_weighted_iou": scores.frequency_weighted_iou,
-                    "learning_rate": float(ready.model.optimizer.learning_rate),
-                    "images_per_s": images_an_epoch / max(state.train_s, 1e-9),
-                    "train_s": state.train_s,
-                    "best": better,
-                }
-                # The metrics first: after a power cut between the two, the line is dropped and the epoch done again.
-                run.append_metrics(record)
-                state.epoch, state.step, state.loss_sum, state.train_s = state.epoch + 1, 0, 0.0, 0.0
-                state.epochs_without_better += 1
-                if better:
-                    state.best_epoch, state.best_mean_iou, state.epochs_without_better = (
-                        state.epoch,
-                        scores.mean_iou,
-                        0,
-                    )
+    with (
+        _event_file(run, ready.config) as events,
+        Progress("train", ready.epochs * images_an_epoch, "images", start=done) as progress,
+    ):
+        while not _finished(ready, state):
+            began_s = time.monotonic()
+            train_steps(ready.model, ready.train, ready.config, ready.epochs, state, run, stop, progress)
+            outcome = None if stop.requested else _validated(run, ready, state, stop, wanted.tolist())
+            if outcome is None:
                 state.save(run, ready.model)
-                left_s = (ready.epochs - state.epoch) * sum(epoch_times_s) / len(epoch_times_s)
-                line = _table_line(record, ready.epochs, epoch_times_s[-1], left_s)
-                progress.note(f"{'':<8}{line}")
-                talk.keep("", line)
-                drawn = [scored.predictions[index] for index in wanted.tolist()]
-                pictures.predictions(run, state.epoch, shown_images, shown_masks, drawn, target.palette)
-                if events is not None:
-                    events.add(state.epoch, record)
-        finally:
+                raise _interrupted(run, ready, state, stop)
+            epoch_times_s.append(time.monotonic() - began_s)
+            record = _record(ready, state, outcome)
+            # The metrics first: after a power cut between the two, the line is dropped and the epoch done again.
+            run.append_metrics(record)
+            state.end_epoch(outcome.scores.mean_iou)
+            state.save(run, ready.model)
+            left_s = (ready.epochs - state.epoch) * sum(epoch_times_s) / len(epoch_times_s)
+            line = _table_line(record, ready.epochs, epoch_times_s[-1], left_s)
+            progress.note(f"{'':<8}{line}")
+            talk.keep("", line)
+            drawn = [outcome.validation.predictions[index] for index in wanted.tolist()]
+            pictures.predictions(run, state.epoch, shown_images, shown_masks, drawn, ready.selection.target.palette)
             if events is not None:
-                events.close()
+                events.add(state.epoch, record)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the validation of an epoch gave, and whether no epoch before was as good."""
+
+    validation: Validation
+    scores: Scores
+    better: bool
+
+
+def _validated(
+    run: RunFolder, ready: Prepared, state: State, stop: StopRequest, wanted: Sequence[int]
+) -> _Outcome | None:
+    """Score an epoch's weights, the mean of them where one is kept, and save the best; None when asked to stop."""
+    target = ready.selection.target
+    with nullcontext() if ready.averaged is None else ready.averaged.in_place(ready.train, state.epoch):
+        validation = validate(ready.scoring, ready.validation, target.num_classes, wanted, stop)
+        if validation is None:
+            return None
+        scores = Scores.from_confusion(validation.confusion, target.names)
+        better = scores.mean_iou > state.best_mean_iou
+        if better:
+            save_weights(run.weights("best"), ready.model)
+    return _Outcome(validation, scores, better)
+
+
+def _record(ready: Prepared, state: State, outcome: _Outcome) -> dict[str, Any]:
+    """The line of metrics.jsonl of the epoch that is ending."""
+    steps, scores = len(ready.train), outcome.scores
+    return {
+        "epoch": state.epoch + 1,
+        "loss": state.loss_sum / steps,
+        "val_loss": outcome.validation.loss,
+        "val_mean_iou": scores.mean_iou,
+        "val_pixel_accuracy": scores.pixel_accuracy,
+        "val_class_accuracy": scores.class_accuracy,
+        "val_frequency_weighted_iou": scores.frequency_weighted_iou,
+        "learning_rate": float(ready.model.optimizer.learning_rate),
+        "images_per_s": steps * ready.config.batch_size / max(state.train_s, 1e-9),
+        "train_s": state.train_s,
+        "best": outcome.better,
+    }
+
+
+@contextmanager
+def _event_file(run: RunFolder, config: TrainConfig) -> Iterator[EventFile | None]:
+    """TensorBoard's file, where one is wished for."""
+    if not config.tensorboard:
+        yield None
+        return
+    events = EventFile(run.path / "tensorboard")
+    try:
+        yield events
+    finally:
+        events.close()
 
 
 def _finished(ready: Prepared, state: State) -> bool:
