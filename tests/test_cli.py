@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -181,6 +183,23 @@ def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, tex
     file.write_text(text)
     with pytest.raises(ConfigError):
         configs.load(configs.TrainConfig, file)
+
+
+def test_the_python_of_the_readme_says_the_same_as_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    given: list[object] = []
+
+    def stand_in(settings: object) -> SimpleNamespace:
+        given.append(settings)
+        return SimpleNamespace(run=Path("runs/new"), scores=SimpleNamespace(mean_iou=0.5))
+
+    for module, name in (("carlaseg.training.train", "train"), ("carlaseg.inference", "infer")):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: stand_in}))  # type: ignore[arg-type]
+    exec(block, {})
+    assert given == [
+        configs.TrainConfig(dataset=(Path("dataset"),), epochs=30),
+        configs.InferConfig(run=Path("runs/new"), input=("dataset_test",)),
+    ]
 
 
 def test_the_help_survives_an_old_code_page() -> None:
