@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
 
 from carlaseg.config import SimulateConfig, nearest
-from carlaseg.errors import ConfigError
+from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.simulator.faults.calls import Life
 from carlaseg.simulator.faults.stage import await_turn, first_life, set_the_stage
 from carlaseg.simulator.recording_file import RecordingFolder
@@ -37,9 +39,15 @@ def simulate(config: SimulateConfig) -> None:
     Prints one line on standard output when clients can connect.
 
     Raises:
-        SimulatorError: the port is in use.
+        SimulatorError: the port is in use, or this system's sockets cannot do what is needed.
         ConfigError: there is no such town; the plan of faults or an OpenDRIVE file cannot be read.
     """
+    if not hasattr(socket, "MSG_DONTWAIT"):
+        raise SimulatorError(
+            "the embedded simulator: expected Linux or macOS, whose sockets send without waiting, received "
+            f"{platform.system()}.",
+            (("on Windows", "run carlaseg in WSL, or record from a CARLA server"),),
+        )
     logging.basicConfig(format="carlaseg simulate: %(message)s", level=logging.WARNING, stream=sys.stderr)
     towns = TownLibrary(config.seed, config.opendrive)
     town = _first_town(config, towns)

@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+from carlaseg.config import SimulateConfig
+from carlaseg.errors import SimulatorError
+from carlaseg.simulator.command import simulate
 from carlaseg.simulator.testing import served_by
 
 COMMAND = [sys.executable, "-m", "carlaseg", "simulate", "--port", "0", "--town", "carlaseg_grid", "--seed", "3"]
@@ -61,8 +64,13 @@ def test_unknown_town_and_taken_port_are_one_line_and_an_exit_code_each():
             assert "Traceback" not in done.stderr
 
 
-def test_simulator_that_does_not_start_is_an_error_and_leaves_no_process():
-    from carlaseg.errors import SimulatorError
+def test_system_without_the_sockets_it_needs_is_told_so(monkeypatch):
+    monkeypatch.delattr(socket, "MSG_DONTWAIT")
+    with pytest.raises(SimulatorError, match=r"expected Linux or macOS.*received \w+") as refused:
+        simulate(SimulateConfig(port=0))
+    assert "WSL" in refused.value.next_steps[0][1]
 
+
+def test_simulator_that_does_not_start_is_an_error_and_leaves_no_process():
     with pytest.raises(SimulatorError, match="ready line"), served_by([sys.executable, "-c", "print('no')"]):
         pass
