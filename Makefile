@@ -1,9 +1,10 @@
 # make demo   set everything up, then record, train, infer and report with the embedded simulator
 # make test   set everything up, then lint, type-check and run the tests
 
-# The first interpreter of these that runs and is 3.11 or newer (a version manager's shim may exist and not run).
+# The first interpreter of these that runs and is 3.11 or 3.12, for which the lock file and the carla wheel are (a version
+# manager's shim may exist and not run).
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
