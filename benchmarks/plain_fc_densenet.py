@@ -1,7 +1,8 @@
 """FC-DenseNet as it is usually written: a stack grown by Concatenate, BatchNormalization in every layer.
 
 The peer of benchmarks/training_step.py and training.py, and the reference of tests/models/test_fc_densenet.py. As it
-stands it is the network of 724,942 parameters at 13 classes, its weights in the same order; `SETTINGS` has the others.
+stands it is the network of 724,942 parameters at 13 classes, its weights in the same order; `fc_densenet_forms` has
+the others.
 """
 
 from __future__ import annotations
@@ -11,15 +12,6 @@ from typing import Any
 
 import keras
 from keras import layers
-
-_AS_SETTINGS: dict[str, Any] = {"first_filters": 48, "first_kernel": 3, "compression": 1.0, "pooling": "max"}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "fc_densenet": {},
-    "fc_densenet56": _AS_PUBLISHED | {"layers_per_block": 4, "growth_rate": 12},
-    "fc_densenet67": _AS_PUBLISHED | {"layers_per_block": 5, "growth_rate": 16},
-    "fc_densenet103": _AS_PUBLISHED | {"layers_per_block": (4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), "growth_rate": 16},
-}
-"""Settings that make the networks of `carlaseg.models` by the same names."""
 
 
 def plain_fc_densenet(

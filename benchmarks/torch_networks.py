@@ -1,12 +1,14 @@
 """Plain PyTorch peers of benchmarks/training.py, written as one writes them: modules, `torch.cat`, no tricks.
 
-The tiramisu has the form of `carlaseg.models.fc_densenet` as it stands (713,580 trainable parameters at 13 classes);
-the U-Net is as wide as it takes to make the same number of multiply-adds. Pictures are float (B, 3, H, W).
+The tiramisu has the form of `carlaseg.models.fc_densenet` as it stands (713,580 trainable parameters at 13 classes), or
+of the published ones; the U-Nets are as large as it takes to make the same number of multiply-adds. Pictures are float
+(B, 3, H, W).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,34 +47,41 @@ class Tiramisu(nn.Module):
         self,
         num_classes: int,
         groups: int = 5,
-        layers: int = 4,
+        layers_per_block: int | Sequence[int] = 4,
         growth_rate: int = 12,
         first_filters: int = 36,
+        first_kernel: int = 7,
         compression: float = 0.6,
         dropout_rate: float = 0.2,
+        pooling: str = "average",
     ) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, first_filters, 7, padding=3)
+        blocks = 2 * groups + 1
+        layers = (layers_per_block,) * blocks if isinstance(layers_per_block, int) else tuple(layers_per_block)
+        pool = nn.MaxPool2d if pooling == "max" else nn.AvgPool2d
+        self.first = nn.Conv2d(3, first_filters, first_kernel, padding=first_kernel // 2)
         self.down, self.transitions_down = nn.ModuleList(), nn.ModuleList()
         self.up, self.transitions_up = nn.ModuleList(), nn.ModuleList()
-        maps, new, skips = first_filters, layers * growth_rate, []
-        for _ in range(groups):
-            self.down.append(DenseBlock(maps, layers, growth_rate, dropout_rate))
-            maps += new
+        maps, skips = first_filters, []
+        for count in layers[:groups]:
+            self.down.append(DenseBlock(maps, count, growth_rate, dropout_rate))
+            maps += count * growth_rate
             skips.append(maps)
             fewer = int(compression * maps)
             self.transitions_down.append(
                 nn.Sequential(
                     nn.BatchNorm2d(maps), nn.ReLU(inplace=True), nn.Conv2d(maps, fewer, 1), nn.Dropout(dropout_rate),
-                    nn.AvgPool2d(2),
+                    pool(2),
                 )
             )  # fmt: skip
             maps = fewer
-        self.bottleneck = DenseBlock(maps, layers, growth_rate, dropout_rate)
-        for skip in reversed(skips):
+        self.bottleneck = DenseBlock(maps, layers[groups], growth_rate, dropout_rate)
+        new = layers[groups] * growth_rate
+        for skip, count in zip(reversed(skips), layers[groups + 1 :], strict=True):
             self.transitions_up.append(nn.ConvTranspose2d(new, new, 3, stride=2, padding=1, output_padding=1))
-            self.up.append(DenseBlock(new + skip, layers, growth_rate, dropout_rate))
-        self.logits = nn.Conv2d(new + skips[0] + new, num_classes, 1)
+            self.up.append(DenseBlock(new + skip, count, growth_rate, dropout_rate))
+            maps, new = new + skip + count * growth_rate, count * growth_rate
+        self.logits = nn.Conv2d(maps, num_classes, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, (B, classes, H, W)."""
@@ -148,4 +157,17 @@ def unet_of(wanted: int, num_classes: int, height: int, width: int) -> UNet:
     # They grow with the square of the width, but for the first and the last convolution.
     guess = round(8 * math.sqrt(wanted / at_eight))
     networks = [UNet(num_classes, each) for each in range(max(1, guess - 2), guess + 3)]
+    return min(networks, key=lambda network: abs(multiply_adds(network, height, width) - wanted))
+
+
+def nearest_smp_unet(wanted: int, num_classes: int, height: int, width: int) -> nn.Module:
+    """The U-Net of segmentation_models_pytorch whose multiply-adds on a picture come nearest to a number.
+
+    Raises:
+        ImportError: the library, or something that it needs, is not installed.
+    """
+    import segmentation_models_pytorch as smp
+
+    encoders = ("resnet18", "resnet34", "resnet50", "resnet101")
+    networks = [smp.Unet(encoder, encoder_weights=None, classes=num_classes) for encoder in encoders]
     return min(networks, key=lambda network: abs(multiply_adds(network, height, width) - wanted))

@@ -1,20 +1,22 @@
 """Training: images a second of the step and of the whole pipeline, peak memory, and how near the machine's peak.
 
-    python benchmarks/training.py [--quick] [--backends tensorflow torch jax] [--model fc_densenet] [--size 160x160]
+    python benchmarks/training.py [--quick] [--backends tensorflow torch jax] [--model fc_densenet67] [--size 160x160]
 
 Ours is `carlaseg.models` with the training's own loss, optimiser and settings, on each backend of Keras. Peers:
 
 - `plain`: the same network by repeated `Concatenate`, softmax, Keras's Adam, `train_on_batch`, on the same backend;
-- `torch tiramisu`: the same network in plain PyTorch; `torch unet`: a U-Net with as many multiply-adds (the encoder
-  library segmentation_models_pytorch is taken as well where it can be imported: its U-Net on ResNet-18).
+- `torch tiramisu`: the same network in plain PyTorch; `torch unet`: a U-Net with as many multiply-adds; `torch smp`,
+  where segmentation_models_pytorch can be imported: its U-Net on the ResNet that comes nearest to as many.
 
-Each side is a process of its own; they take turns, so that other load meets all alike, and figures are medians. A step
-makes 3 x 2 x multiply-adds floating point operations (forward, gradient of input, gradient of kernel); its share of the
-peak is over a 3072x3072 matrix product and over a 3x3 convolution of 256 maps, timed in the same turns. The
-pipeline row trains on dataset/ (imgaug preset road, frames decoded once) and says what share of the time a step waited
-for its batch. Goals: 1.5 times the plain build's step, 20 % of the matrix peak, no waiting.
+Each side is a process of its own; they take turns, so that other load meets all alike, and figures are medians. All of
+PyTorch's processes sleep while their threads wait for each other, as `carlaseg.backend` has it: where they spin, a side
+that waits for its turn slows the others down. A step makes 3 x 2 x multiply-adds floating point operations (forward,
+gradient of input, gradient of kernel); its share of the peak is over a 3072x3072 matrix product and over a 3x3
+convolution of 256 maps, by the first backend, timed in the same turns. The pipeline row trains on dataset/ (imgaug
+preset road, frames decoded once) and says what share of the time a step waited for its batch. Goals: 1.5 times the
+plain build's step, 20 % of the matrix peak, no waiting.
 
-On two cores TensorFlow and PyTorch take some 6 minutes; JAX compiles its two sides for some 3 minutes more.
+All sides are in memory together: at 160x160, batch 4, some 2.5 GiB each.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="64x64, batch 2, few turns; shows that it runs")
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "torch", "jax"], help="Keras backends")
-    parser.add_argument("--model", default="fc_densenet", help="network of ours; others than fc_densenet have no peer")
+    parser.add_argument("--model", default="fc_densenet", help="network of ours; only FC-DenseNets have peers")
+    parser.add_argument("--precision", default="float32", help="of ours and of PyTorch's peers")
     parser.add_argument("--size", type=Size.parse, default=Size(160, 160), help="height x width")
     parser.add_argument("--batch-size", type=int, default=4, help="images a step")
     parser.add_argument("--turns", type=int, default=5, help="steps of each side that are counted")
@@ -62,7 +65,7 @@ def main() -> int:
         child(given)
         return 0
     sides = [f"ours {backend}" for backend in given.backends]
-    if given.model == "fc_densenet":
+    if given.model.startswith("fc_densenet"):
         sides += [f"plain {backend}" for backend in given.backends] + ["torch tiramisu", "torch unet", "torch smp"]
     processes = {side: start(side, given) for side in [PEAK, *sides]}
     first = {side: ask(process, "first") for side, process in processes.items()}
@@ -99,9 +102,10 @@ def main() -> int:
     show(rows, pipelines, matrix_gflops, convolution_gflops)
     if not given.quick:
         write_results(
-            "training", ("tensorflow", "keras", "jax", "torch", "numpy"), model=given.model, size=str(given.size),
-            batch_size=given.batch_size, matrix_gflops=matrix_gflops, convolution_gflops=convolution_gflops, rows=rows,
-            pipelines=pipelines, all_seconds=seconds, left_out=missing,
+            f"training_{given.model}", ("tensorflow", "keras", "jax", "torch", "numpy"),
+            model=given.model, size=str(given.size), precision=given.precision, batch_size=given.batch_size,
+            matrix_gflops=matrix_gflops, convolution_gflops=convolution_gflops, rows=rows, pipelines=pipelines,
+            all_seconds=seconds, left_out=missing,
         )  # fmt: skip
     return 0
 
@@ -135,12 +139,15 @@ def show(rows: dict[str, Any], pipelines: dict[str, Any], matrix_gflops: float, 
 
 def start(side: str, given: argparse.Namespace) -> subprocess.Popen[str]:
     """A process that measures one side when asked."""
-    backend = side.split()[1] if side.split()[0] in ("ours", "plain") else "torch"
+    kind, _, backend = side.partition(" ")
+    if kind not in ("ours", "plain"):
+        backend = given.backends[0] if side == PEAK else "torch"
     return subprocess.Popen(
         [sys.executable, __file__, "--child", side, "--model", given.model, "--size", str(given.size),
-         "--batch-size", str(given.batch_size), *(["--quick"] if given.quick else [])],
+         "--batch-size", str(given.batch_size), "--precision", given.precision,
+         *(["--quick"] if given.quick else [])],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env=os.environ | {"KERAS_BACKEND": "tensorflow" if side == PEAK else backend},
+        env=os.environ | {"KERAS_BACKEND": backend, "OMP_WAIT_POLICY": "PASSIVE"},
     )  # fmt: skip
 
 
@@ -175,7 +182,7 @@ def child(given: argparse.Namespace) -> None:
     for line in sys.stdin:
         what = line.strip()
         if what == "memory":
-            answer: dict[str, Any] = {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+            answer: dict[str, Any] = {"mib": peak_mib()}
         elif what == "first":
             began_s = time.perf_counter()
             try:
@@ -192,6 +199,16 @@ def child(given: argparse.Namespace) -> None:
         print(json.dumps(answer), flush=True)
 
 
+def peak_mib() -> float:
+    """The most memory that this process has held: of the GPU where PyTorch has one, else resident."""
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_reserved() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 # === Sides: each gives its step, what is known of it, and ours the whole pipeline ===
 
 
@@ -206,7 +223,7 @@ def ours(given: argparse.Namespace, backend: str, images: np.ndarray, masks: np.
     from carlaseg.training.network import build_network, compile_for_training
 
     make_deterministic(0, find_device())
-    config = TrainConfig(model=given.model)
+    config = TrainConfig(model=given.model, precision=given.precision)
     model, _ = build_network(config, CLASSES)
     compile_for_training(model, config, None)
 
@@ -247,13 +264,14 @@ def pipeline(given: argparse.Namespace, step: Callable[..., None]) -> dict[str, 
 def plain(given: argparse.Namespace, backend: str, images: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
     """The same network as it is usually written."""
     import keras
+    from fc_densenet_forms import FORMS
     from plain_fc_densenet import plain_fc_densenet
 
     from carlaseg.models.cost import multiply_adds
 
     # The softmax form fails in PyTorch's backward pass with Keras 3.15; there the peer ends in logits.
     softmax = backend != "torch"
-    model = plain_fc_densenet(CLASSES, softmax=softmax)
+    model = plain_fc_densenet(CLASSES, softmax=softmax, **FORMS[given.model])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
     model.compile(optimizer="adam", loss=loss, jit_compile=backend == "jax")
     floats = images.astype(np.float32)
@@ -266,24 +284,26 @@ def plain(given: argparse.Namespace, backend: str, images: np.ndarray, masks: np
 def in_torch(given: argparse.Namespace, which: str, images: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
     """A network in plain PyTorch."""
     import torch
-    from torch_networks import Tiramisu, multiply_adds, unet_of
+    from fc_densenet_forms import FORMS
+    from torch_networks import Tiramisu, multiply_adds, nearest_smp_unet, unet_of
 
-    tiramisu = Tiramisu(CLASSES)
-    network: Any = tiramisu
-    if which == "unet":
-        network = unet_of(multiply_adds(tiramisu, *given.size), CLASSES, *given.size)
-    elif which == "smp":
-        import segmentation_models_pytorch as smp
-
-        network = smp.Unet("resnet18", encoder_weights=None, classes=CLASSES)
+    network: Any = Tiramisu(CLASSES, **FORMS[given.model])
     counted = multiply_adds(network, *given.size)
+    if which == "unet":
+        network = unet_of(counted, CLASSES, *given.size)
+    elif which == "smp":
+        network = nearest_smp_unet(counted, CLASSES, *given.size)
+    counted = multiply_adds(network, *given.size)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
     optimizer = torch.optim.Adam(network.parameters())
-    pictures = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
-    truth = torch.from_numpy(masks.astype(np.int64))
+    pictures = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1).to(device)
+    truth = torch.from_numpy(masks.astype(np.int64)).to(device)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(network(pictures), truth)
+        with torch.autocast(device, torch.bfloat16, enabled=given.precision == "mixed_bfloat16"):
+            loss = torch.nn.functional.cross_entropy(network(pictures), truth)
         loss.backward()
         optimizer.step()
         float(loss.detach())
@@ -292,29 +312,38 @@ def in_torch(given: argparse.Namespace, which: str, images: np.ndarray, masks: n
 
 
 def peak(given: argparse.Namespace, which: str, images: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
-    """The machine's own: a matrix product and a convolution, as TensorFlow's kernels do them."""
+    """The machine's own: a matrix product and a convolution."""
     from carlaseg.backend import prepare_backend
 
     prepare_backend()
-    import tensorflow as tf
+    from keras import ops
 
     side, maps, pixels = 3072, 256, 80
-    matrix = tf.random.normal((side, side))
-    picture = tf.random.normal((4, pixels, pixels, maps))
-    kernel = tf.random.normal((3, 3, maps, maps))
-    product = tf.function(lambda: tf.linalg.matmul(matrix, matrix))
-    convolution = tf.function(lambda: tf.nn.conv2d(picture, kernel, 1, "SAME"))
+    dtype = "bfloat16" if given.precision == "mixed_bfloat16" else "float32"
+    rng = np.random.default_rng(0)
+
+    def noise(*shape: int) -> Any:
+        return ops.cast(ops.convert_to_tensor(rng.standard_normal(shape, np.float32)), dtype)
+
+    matrix, picture, kernel = noise(side, side), noise(4, pixels, pixels, maps), noise(3, 3, maps, maps)
 
     def best_s(work: Work) -> float:
         times = []
         for _ in range(4):
             began_s = time.perf_counter()
-            work().numpy()
+            # One number of the answer is there when all of it is.
+            ops.convert_to_numpy(ops.ravel(work())[0])
             times.append(time.perf_counter() - began_s)
         return min(times)
 
+    def step() -> dict[str, float]:
+        return {
+            "seconds": best_s(lambda: ops.matmul(matrix, matrix)),
+            "convolution_s": best_s(lambda: ops.conv(picture, kernel, padding="same")),
+        }
+
     facts = {"flop": 2 * side**3, "convolution_flop": 2 * 4 * pixels**2 * 9 * maps**2}
-    return {"step": lambda: {"seconds": best_s(product), "convolution_s": best_s(convolution)}, "facts": facts}
+    return {"step": step, "facts": facts}
 
 
 if __name__ == "__main__":
