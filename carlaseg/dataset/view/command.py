@@ -113,7 +113,10 @@ def _target(config: ViewSettings) -> Path:
     ):
         if path is not None:
             if path.suffix.lower() not in suffixes:
-                raise ConfigError(f"{flag} {path}: expected a name ending in {' or '.join(suffixes)}.")
+                raise ConfigError(
+                    f"{flag} {path}: expected a name ending in {' or '.join(suffixes)}. "
+                    "A film is asked for by --video, a file for Rerun by --rerun."
+                )
             return path
     raise AssertionError("--output always has a value")
 
