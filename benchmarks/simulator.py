@@ -109,6 +109,12 @@ def memory_mb(pid: int) -> float:
     return float("nan")
 
 
+def processor_s(pid: int) -> float:
+    """Processor time a process has used, in itself and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Street:
     """A synchronous world with traffic, and cameras on one of the cars."""
 
@@ -189,14 +195,18 @@ class Street:
         self.manager.shut_down()
 
 
-def pairs(street: Street, sizes: tuple[tuple[int, int], ...], ticks: int, rounds: int) -> dict[str, float]:
-    result = {}
+def pairs(street: Street, pid: int, sizes: tuple[tuple[int, int], ...], ticks: int, rounds: int) -> dict[str, Any]:
+    """Pairs a second by size, and the server's processor time for one of their ticks."""
+    rates, server_ms = {}, {}
     for size_wh in sizes:
+        name = f"{size_wh[0]}x{size_wh[1]}"
         street.listen(("rgb", "semantic_segmentation"), size_wh)
         street.run(ticks)  # every body and wheel position is drawn for the first time once
-        result[f"{size_wh[0]}x{size_wh[1]}"] = statistics.median(street.run(ticks) for _ in range(rounds))
+        began_s = processor_s(pid)
+        rates[name] = statistics.median(street.run(ticks) for _ in range(rounds))
+        server_ms[name] = 1000 * (processor_s(pid) - began_s) / (ticks * rounds)
         street.silence()
-    return result
+    return {"pairs_per_s": rates, "server_ms": server_ms}
 
 
 def _send_all(port_queue: Any, size: int, count: int) -> None:
@@ -231,19 +241,24 @@ def wire(ticks: int, rounds: int) -> dict[str, dict[str, float]]:
     """Bytes of pictures received against bytes that only have to be copied; the two take turns."""
     result: dict[str, dict[str, float]] = {}
     for name, copies in (("", REPEATED), ("tick_by_tick_", 1)):
-        with server([sys.executable, "-c", FREE_DRAWING, str(copies)]) as (port, _, _):
+        with server([sys.executable, "-c", FREE_DRAWING, str(copies)]) as (port, pid, _):
             street = Street(port, 1, 0)
             for width, height in SIZES_WH[1:]:
                 street.listen(("rgb", "semantic_segmentation"), (width, height))
                 count, size = -(-ticks // copies), width * height * 4
                 street.run(2, copies)
-                ours, copy = [], []
+                ours, copy, server_s, client_s = [], [], 0.0, 0.0
                 for _ in range(rounds):
+                    began_s = processor_s(pid), time.process_time()
                     ours.append(street.run(count, copies) * 2 * copies * size)
+                    server_s += processor_s(pid) - began_s[0]
+                    client_s += time.process_time() - began_s[1]
                     copy.append(loopback_bytes_per_s(size, 2 * copies * count))
                 figures = result.setdefault(f"{width}x{height}", {})
                 figures[f"{name}mb_per_s"] = statistics.median(ours) / 1e6
                 figures[f"{name}loopback_mb_per_s"] = statistics.median(copy) / 1e6
+                figures[f"{name}server_ms"] = 1000 * server_s / (rounds * copies * count)
+                figures[f"{name}client_ms"] = 1000 * client_s / (rounds * copies * count)
                 shares = (one / other for one, other in zip(ours, copy, strict=True))
                 figures[f"{name}share"] = statistics.median(shares)
                 street.silence()
@@ -275,12 +290,12 @@ def drawn(ticks: int, rounds: int, sizes: tuple[tuple[int, int], ...]) -> dict[s
         actors = {"vehicles": len(street.cars), "walkers": len(list(filter(None, street.walkers)))}
         street.run(50)
         ticks_per_s = statistics.median(street.run(4 * ticks) for _ in range(rounds))
-        pairs_per_s = pairs(street, sizes, ticks, rounds)
+        figures = pairs(street, pid, sizes, ticks, rounds)
         result = {
             "start_s": {"first": first_s, "cached": again_s},
             "actors": actors,
             "ticks_per_s": ticks_per_s,
-            "pairs_per_s": pairs_per_s,
+            **figures,
             "memory_mb": memory_mb(pid),
         }
         street.close()
@@ -295,7 +310,7 @@ def towns(folder: Path, ticks: int, rounds: int) -> dict[str, Any]:
         with server(flags) as (port, pid, start_s):
             street = Street(port)
             street.run(20)
-            figures = pairs(street, SIZES_WH[:2], ticks, rounds)
+            figures = pairs(street, pid, SIZES_WH[:2], ticks, rounds)
             result[town] = {"start_s": start_s, "memory_mb": memory_mb(pid), **figures}
             street.close()
     return result
