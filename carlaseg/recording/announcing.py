@@ -17,6 +17,9 @@ from carlaseg.recording.rig import RigSpec
 from carlaseg.recording.session import Session
 from carlaseg.recording.streams import SensorFrame
 
+ROADS = "Roads"
+"""What every drive shows. CARLA tags nothing in towns made of OpenDRIVE files. Source: carla-simulator/carla#4113."""
+
 
 def say_header(config: RecordConfig, session: Session, drive: Drive, label_scheme: LabelScheme, place: Place) -> None:
     """Say what will be recorded, and what was found that the user may not expect."""
@@ -59,6 +62,13 @@ def say_plan(config: RecordConfig, drive: Drive, frames: int, place: Place, seen
     every = "every tick" if config.every == 1 else f"one tick in {config.every}"
     size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
     say("plan", f"{frames} frames, {every} at {config.fps:g} Hz    {size}{how_long}")
+
+
+def say_if_no_road(label_scheme: LabelScheme, rig: RigSpec, seen: Mapping[str, SensorFrame]) -> None:
+    """Say so when the semantic camera of the pair sees no road: days may be recorded before somebody looks."""
+    tags = rig.pair_arrays(seen)[1]
+    if ROADS in label_scheme.names and not (tags == label_scheme.names.index(ROADS)).any():
+        say("note", "the semantic camera sees no road: does it look elsewhere, or does this town have no tags?")
 
 
 def _rig_text(rig: RigSpec) -> str:

@@ -21,7 +21,7 @@ from carlaseg.dataset.shards import SHARDS, write_shards
 from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, SimulatorError
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
-from carlaseg.recording.announcing import say_header, say_plan
+from carlaseg.recording.announcing import say_header, say_if_no_road, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
 from carlaseg.recording.drive import Drive, DriveFrame
@@ -112,6 +112,7 @@ def record(config: RecordConfig) -> RecordResult:
         if seen is None:
             raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
         say_plan(config, drive, missing, place, seen)
+        say_if_no_road(label_scheme, rig, seen)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
         writer = RecordingWriter(

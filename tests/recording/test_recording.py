@@ -71,6 +71,7 @@ def test_a_recording_is_whole_says_what_it_is_and_leaves_the_server_as_found(
     assert "carlaseg record --frames 6" in (folder / "README.md").read_text()
     for line in ("rig ", "cast ", "plan ", "out ", "done ", "look ", "next "):
         assert f"\n{line}" in done.stderr, f"the talk has no line {line!r}: {done.stderr}"
+    assert "sees no road" not in done.stderr
     assert world_state(server) == UNTOUCHED
 
 
@@ -136,8 +137,10 @@ def test_a_town_the_embedded_simulator_has_not_is_a_mistake_of_the_command(typed
 def test_a_folder_with_other_settings_or_other_things_is_never_touched(
     server: Address, typed: Typed, tmp_path: Path
 ) -> None:
-    words = (*at(server), "--frames", "2", "--every", "1", "--name", "drive")
-    assert typed(*words).returncode == 0
+    words = (*at(server), "--frames", "2", "--every", "1", "--name", "drive", "--camera-pitch", "80")
+    upwards = typed(*words)
+    assert upwards.returncode == 0, upwards.stderr
+    assert "the semantic camera sees no road" in upwards.stderr
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "drive").rglob("*")}
     other = typed(*words, "--fov", "70")
     assert other.returncode == 5
