@@ -28,6 +28,7 @@ from carlaseg.training.device import (
 from carlaseg.training.fit import chosen
 from carlaseg.training.fitting import shared_memory_politely
 from carlaseg.training.selection import RARE_SHARE, ClassCounts, count_classes
+from carlaseg.training.tensorboard import require_tensorboard
 
 if TYPE_CHECKING:  # it imports keras, which must not load before prepare_backend
     from carlaseg.training.averaging import Averaged
@@ -156,6 +157,8 @@ def _refuse_early(config: TrainConfig) -> None:
     from carlaseg.training.network import network_options
 
     network_options(config)
+    if config.tensorboard:
+        require_tensorboard()
     if config.init_from is not None and config.resume is None:
         RunFolder.find(config.init_from, config.runs)
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from carlaseg.errors import ConfigError
+
+
+def require_tensorboard() -> None:
+    """Refuse to go on without the package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "--tensorboard: expected the tensorboard package, received none.",
+            (("install it", 'pip install "carlaseg[tensorboard]"'),),
+        )
 
 
 class EventFile:
@@ -21,15 +35,11 @@ class EventFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError as error:
-            raise ConfigError(
-                "--tensorboard: expected the tensorboard package, received none.",
-                (("install it", 'pip install "carlaseg[tensorboard]"'),),
-            ) from error
+        require_tensorboard()
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         self._event, self._summary = Event, Summary
         self._writer: Any = EventFileWriter(str(folder))
 
