@@ -14,23 +14,30 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+ROUNDS_MIN = 3
 SETTLE_S = 0.02
 """Between two sides: threads of a runtime that wait for more work by spinning have then gone to sleep."""
 
 
-def in_turn(sides: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True) -> dict[str, float]:
+def in_turn(
+    sides: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True, limit_s: float = float("inf")
+) -> dict[str, float]:
     """Median seconds of each side, the sides taking turns so that other load on the machine meets all alike.
 
     Args:
         sides: name to work.
         rounds: turns of each.
         warm: whether each side does its work once before the clock runs.
+        limit_s: begin no further round after so many seconds, three rounds being done.
     """
     if warm:
         for work in sides.values():
             work()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
+    started_s = time.perf_counter()
+    for turn in range(rounds):
+        if turn >= ROUNDS_MIN and time.perf_counter() - started_s > limit_s:
+            break
         for name, work in sides.items():
             time.sleep(SETTLE_S)
             began_s = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,28 @@ def test_a_file_that_claims_to_be_enormous_takes_no_memory(run: RunFolder) -> No
         load_model(run)
 
 
+def test_weights_that_are_no_numbers_or_lie_in_another_file_are_refused(run: RunFolder, tmp_path: Path) -> None:
+    whole = run.weights("best").read_bytes()
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x" * 64)
+    elsewhere = h5py.VirtualLayout((3,), "f4")
+    elsewhere[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", shape=(3,))
+    makers: dict[str, Callable[[h5py.Group], object]] = {
+        r"\|S4 for logits/bias": lambda g: g.create_dataset("bias", data=np.full(3, b"evil", "S4")),
+        "object for logits/bias": lambda g: g.create_dataset("bias", (3,), h5py.string_dtype()),
+        "complex64 for logits/bias": lambda g: g.create_dataset("bias", data=np.zeros(3, np.complex64)),
+        "kept in another file": lambda g: g.create_dataset("bias", (3,), "f4", external=[(str(secret), 0, 64)]),
+        "for logits/bias, kept in": lambda g: g.create_virtual_dataset("bias", elsewhere),
+    }
+    for words, make in makers.items():
+        run.weights("best").write_bytes(whole)
+        with h5py.File(run.weights("best"), "r+") as file:
+            del file["weights/logits/bias"]
+            make(file["weights/logits"])
+        with pytest.raises(CheckpointError, match=words):
+            load_model(run)
+
+
 def test_another_hdf5_file_is_told_from_ours(run: RunFolder) -> None:
     with h5py.File(run.weights("best"), "w") as file:
         file["layers"] = np.zeros(3)
@@ -181,6 +204,7 @@ def test_a_run_that_ended_before_its_first_epoch_says_so(run: RunFolder) -> None
         ({"options": {"groups": 1, "growth_rate": 10**9}}, "larger than any network needs"),
         ({"options": {"groups": {"__import__": "os"}}}, "no plain value"),
         ({"size": "big"}, "expected the description of a network"),
+        ({"size": [10**6, 10**6]}, "expected a size of at most"),
         ({"palette": [[0, 0, 0], [1, 1, 1], [256, 0, 0]]}, "three numbers from 0 to 255"),
     ],
 )

@@ -22,6 +22,8 @@ from carlaseg.errors import CheckpointError, ConfigError
 from carlaseg.files import disk_fault
 
 FORMAT = 1
+LARGEST_PIXELS = 2**26
+"""Of the size that a network was trained at: 8192x8192."""
 LARGEST_TEXT_BYTES = 16 * 2**20
 """No text file of a run is as large as this; a larger one is refused before it is read."""
 Which = Literal["best", "last"]
@@ -231,6 +233,10 @@ class RunFolder:
             raise CheckpointError(
                 f"{path}: expected {card.num_classes} class names and colours, "
                 f"received {len(card.class_names)} and {len(card.palette)}."
+            )
+        if min(card.size) < 1 or card.size[0] * card.size[1] > LARGEST_PIXELS:
+            raise CheckpointError(
+                f"{path}: expected a size of at most {LARGEST_PIXELS:,} pixels, received {card.size[0]}x{card.size[1]}."
             )
         if not all(0 <= part <= 255 for colour in card.palette for part in colour):
             raise CheckpointError(f"{path}: expected colours of three numbers from 0 to 255, received others.")

@@ -161,6 +161,14 @@ def _fill(path: Path, file: Any, group: str, variables: Mapping[str, Any]) -> No
             f"{'; '.join(differences[:3])}{f'; and {len(differences) - 3} more' if len(differences) > 3 else ''}. "
             "Nothing was loaded."
         )
+    for name in wanted:
+        held_as = file[f"{group}/{name}"]
+        # Numbers that stand in this file: a data set may as well name another file of this machine as its contents.
+        if held_as.dtype.kind not in "fiu" or held_as.external or held_as.is_virtual:
+            raise CheckpointError(
+                f"{path}: expected numbers inside the file, received {held_as.dtype} for {name}"
+                f"{', kept in another file' if held_as.external or held_as.is_virtual else ''}. Nothing was loaded."
+            )
     values = {name: file[f"{group}/{name}"][()] for name in wanted}
     for name, variable in variables.items():
         variable.assign(values[name].reshape(tuple(variable.shape)))

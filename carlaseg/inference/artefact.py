@@ -23,6 +23,7 @@ KEY = "carlaseg"
 FILE = "carlaseg.json"
 """Name of the JSON text where the format holds files: LiteRT, SavedModel, PyTorch."""
 LARGEST_CARD_BYTES = 2**20
+LARGEST_PIXELS = 2**26
 LARGEST_ARTEFACT_BYTES = 2**31
 """ONNX files end here anyway; no network of ours is a tenth of it."""
 
@@ -133,7 +134,7 @@ def _byte(value: Any) -> int:
 
 def _size(value: Any) -> tuple[int, int]:
     height, width = value
-    if type(height) is not int or type(width) is not int or not (0 < height <= 2**15 and 0 < width <= 2**15):
+    if type(height) is not int or type(width) is not int or min(height, width) < 1 or height * width > LARGEST_PIXELS:
         raise ValueError(f"size {value!r}")
     return height, width
 

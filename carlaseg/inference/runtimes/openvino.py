@@ -47,7 +47,7 @@ class OpenVinoPredictor(ArtefactPredictor):
         self._requests: dict[tuple[int, ...] | None, Any] = {}
         try:
             if card.output == "logits":
-                _add_ids(model, card)
+                add_ids(model, card)
             self._model = model
             self._request((1, *(card.size or card.trained_size), 3))
         except Exception as error:
@@ -81,7 +81,7 @@ class OpenVinoPredictor(ArtefactPredictor):
         return self._requests[known]
 
 
-def _add_ids(model: Any, card: ArtefactCard) -> None:
+def add_ids(model: Any, card: ArtefactCard) -> None:
     """Let a model give class ids beside its logits: NumPy's argmax takes longer than a small network."""
     from openvino import opset11 as operations
 
