@@ -447,6 +447,18 @@ def test_the_sun_shines_on_the_side_it_stands_on() -> None:
     assert brightness(180.0) > 1.3 * brightness(0.0)
 
 
+@pytest.mark.parametrize("azimuth_deg", [0.0, 180.0])
+def test_an_actor_is_as_bright_as_a_wall_of_its_colour_in_sun_and_shade(azimuth_deg: float) -> None:
+    grey = (150, 150, 150)
+    renderer = Renderer(made.town_of(made.box("plain", 3, (14, 6, 0), (1, 4, 4), color=grey)))
+    van = VisibleActor(7, "van", "vehicle.mercedes.sprinter", (2.96, 0.99, 1.28), Pose(9, 1, -1.3), grey, 14)
+    frame = Frame((van,), weather=Weather(sun_azimuth_angle=azimuth_deg, sun_altitude_angle=30.0, cloudiness=0.0))
+    picture, tags = (draw(renderer, kind, Pose(), frame) for kind in ("rgb", "semantic"))
+    renderer.close()
+    wall, body = (np.median(picture[tags[..., 2] == tag][:, :3]) for tag in (3, 14))
+    assert 0.6 * wall < body < 1.5 * wall
+
+
 def test_a_traffic_light_shows_the_colour_of_its_state_and_keeps_its_tag() -> None:
     site = TrafficLightSite(
         "7", Pose(10, 0, 0), 1, 0, (), np.array([[10, 0, 2]], np.float32), math.pi
