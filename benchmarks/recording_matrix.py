@@ -233,7 +233,7 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
     callbacks = Callbacks()
     sides = ("ours", "save_to_disk", "pillow", "encoder", "disk", "encoder_beside_stream")
     fps: dict[str, list[float]] = {side: [] for side in sides}
-    outcomes = []
+    outcomes, receiving_s = [], []
     for number in range(rounds):
         for side, save in (("save_to_disk", by_save_to_disk), ("pillow", by_pillow)):
             fps[side].append(cell.loop(save, f"{side}_{number}"))
@@ -244,7 +244,8 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
         fps["encoder"].append(encoder_fps)
         fps["disk"].append(disk_fps)
         cores = os.cpu_count() or 1
-        fps["encoder_beside_stream"].append(cores / (cores / encoder_fps + cell.receiving_s(f"received_{number}")))
+        receiving_s.append(cell.receiving_s(f"received_{number}"))
+        fps["encoder_beside_stream"].append(cores / (cores / encoder_fps + receiving_s[-1]))
         shutil.rmtree(outcome.folder)
     medians = {side: statistics.median(values) for side, values in fps.items()}
     return {
@@ -256,6 +257,7 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
         "times_pillow": medians["ours"] / medians["pillow"],
         "share_of_tighter_limit": medians["ours"] / min(medians["encoder"], medians["disk"]),
         "share_beside_stream": medians["ours"] / min(medians["encoder_beside_stream"], medians["disk"]),
+        "receiving_ms": 1e3 * statistics.median(receiving_s),
         "stage_ms": {
             name: 1e3 * statistics.median(o.stage_s.get(stage, 0.0) / o.frames for o in outcomes)
             for name, stage in STAGES.items()
