@@ -15,6 +15,7 @@ import pytest
 
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.renderer import Renderer
+from carlaseg.simulator.renderer.kept import Kept
 from carlaseg.simulator.scene import CameraSpec, Frame, Pose, TrafficLightSite, VisibleActor, Weather
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -479,3 +480,11 @@ def test_a_traffic_light_shows_the_colour_of_its_state_and_keeps_its_tag() -> No
     dark = draw(renderer, "rgb", eye, Frame((), {"7": 3}), (120, 120))
     assert not ((dark[..., :3].max(axis=-1) > 200) & (instance[..., 2] == 7)).any()
     renderer.close()
+
+
+def test_what_was_not_asked_for_longest_is_made_again() -> None:
+    made_keys: list[str] = []
+    kept: Kept[str] = Kept(2)
+    for key in "abacab":
+        assert kept.get(key, lambda key=key: made_keys.append(key) or key.upper()) == key.upper()  # type: ignore[misc]
+    assert made_keys == ["a", "b", "c", "b"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from carlaseg.simulator import bodies
 from carlaseg.simulator.bodies.coarse import coarsened
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.decals import BEAMS, DECAL_RANGE_M, ActorDecals, DecalKey
+from carlaseg.simulator.renderer.kept import Kept
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import MATERIALS
 from carlaseg.simulator.renderer.placement import Sight, body_matrix
@@ -26,6 +27,8 @@ _GROUNDED_M = 0.7
 _DETAIL_RANGE_M = 40.0
 # More than an actor's origin is off the point its distance is measured to, scaled.
 _MARGIN_M = 2.0
+# Meshes kept, some 0.1 MB each. A car's wheels have 68 positions; those in sight use a few dozen at a time.
+_KEPT_LOOKS, _KEPT_LIMBS = 600, 200
 # What is merged beyond: of cars, and of people and what has their size.
 _CELL_M = {"pedestrian": 0.17, "bicycle": 0.2, "motorcycle": 0.22, "car": 0.4, "van": 0.5, "truck": 0.6, "bus": 0.7}
 _DEFAULT_CELL_M = 0.3
@@ -149,7 +152,8 @@ class ActorScene:
         self._town = town
         self._palette = palette
         self._decals = ActorDecals()
-        self._meshes: dict[Hashable, _Mesh] = {}
+        self._looks: Kept[_Mesh] = Kept(_KEPT_LOOKS)
+        self._moving: Kept[_Mesh] = Kept(_KEPT_LIMBS)
         self._colored: dict[int, _Figure] = {}
         self._identified: dict[int, _Figure] = {}
         self._shades: dict[int, _Shade] = {}
@@ -260,28 +264,22 @@ class ActorScene:
 
     def _far_mesh(self, shell: bodies.ShellKey, actor: VisibleActor) -> _Mesh:
         """The whole body in few faces, its limbs at rest; `corners` are those of all its faces."""
-        key = ("far", shell)
-        mesh = self._meshes.get(key)
-        if mesh is None:
+
+        def make() -> _Mesh:
             limbs = bodies.limbs_key(actor)
             resting = () if limbs is None else bodies.build_limbs(limbs._replace(step=1, steer=0))
             whole = bodies.build_shell(shell) + resting
             mesh = make_mesh(coarsened(whole, _CELL_M.get(shell.kind, _DEFAULT_CELL_M)), self._palette)
             mesh.corners = np.concatenate([part.positions for part in whole])
-            self._meshes[key] = mesh
-        return mesh
+            return mesh
+
+        return self._looks.get(("far", shell), make)
 
     def _shell(self, key: bodies.ShellKey) -> _Mesh:
-        mesh = self._meshes.get(key)
-        if mesh is None:
-            mesh = self._meshes[key] = make_mesh(bodies.build_shell(key), self._palette)
-        return mesh
+        return self._looks.get(key, lambda: make_mesh(bodies.build_shell(key), self._palette))
 
     def _limbs(self, key: bodies.LimbsKey) -> _Mesh:
-        mesh = self._meshes.get(key)
-        if mesh is None:
-            mesh = self._meshes[key] = make_mesh(bodies.build_limbs(key), self._palette)
-        return mesh
+        return self._moving.get(key, lambda: make_mesh(bodies.build_limbs(key), self._palette))
 
 
 def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:

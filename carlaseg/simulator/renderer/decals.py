@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from panda3d import core
 
 from carlaseg.simulator.renderer import panda, shadows
+from carlaseg.simulator.renderer.kept import Kept
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.scene import Town, VisibleActor
 
@@ -20,6 +21,8 @@ DECAL_RANGE_M = 110.0
 _TOWN_RANGE_M, _TILE_M = 300.0, 96.0
 # A shadow is made again when the sun has turned this far around the actor.
 _TURN_STEP_DEG = 10
+# Of all looks together, a few kB each.
+_KEPT_SHADOWS = 1000
 # Low and high beam among CARLA's light bits.
 BEAMS = 6
 
@@ -93,7 +96,7 @@ class ActorDecals:
 
     def __init__(self) -> None:
         self._light: Light | None = None
-        self._made: dict[DecalKey, tuple[Any, ...]] = {}
+        self._made: Kept[tuple[Any, ...]] = Kept(_KEPT_SHADOWS)
 
     def set_light(self, light: Light) -> None:
         """Forgets the shadows of the light before."""
@@ -123,11 +126,10 @@ class ActorDecals:
         below = parent.attachNewNode(switch)
         top = below.attachNewNode("decals")
         _blend(below)
-        if key not in self._made and self._light is not None:
-            meshes = self._make(self._light, key, actor, points)
-            self._made[key] = tuple(_decal(mesh) for mesh in meshes)
-        for node in self._made.get(key, ()):
-            top.attachNewNode(node)
+        light = self._light
+        if light is not None:
+            for node in self._made.get(key, lambda: tuple(map(_decal, self._make(light, key, actor, points)))):
+                top.attachNewNode(node)
         return below
 
     def _make(
