@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -200,6 +201,24 @@ def test_the_python_of_the_readme_says_the_same_as_its_commands(monkeypatch: pyt
         configs.TrainConfig(dataset=(Path("dataset"),), epochs=30),
         configs.InferConfig(run=Path("runs/new"), input=("dataset_test",)),
     ]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_commands_and_flags_that_exist_and_links_that_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^ *```[^\n]*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+    for verb, rest in re.findall(r"^ *(?:\w+=\w+ )?carlaseg ([a-z]+)\b(.*)", blocks, re.MULTILINE):
+        if "listening on" in rest:
+            continue  # what a command prints, not one to type
+        assert verb in cli.COMMANDS
+        flags = set(re.findall(r"(?<=\s)--([a-z-]+)", rest.partition("#")[0]))
+        known = {field.name.replace("_", "-") for field in dataclasses.fields(cli.COMMANDS[verb].config)}
+        assert flags - {"config", "debug", "help"} <= known | {f"no-{name}" for name in known}
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
 def test_the_help_survives_an_old_code_page() -> None:
