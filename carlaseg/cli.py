@@ -281,6 +281,11 @@ def _plain_reason(text: str) -> str:
     )
     sentence = re.sub(r"^Error parsing (--\S+): ", r"\1: ", sentence)
     sentence = re.sub(r"^Error parsing \w+Config: ", "", sentence)
+    sentence = re.sub(
+        r"Could not find valid parse for arguments: \[(.*)\]",
+        r"expected values of the kind that --help shows, received \1.",
+        sentence,
+    )
     return sentence.strip() or "the flags could not be read."
 
 

@@ -141,6 +141,7 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
         (("train", "--epochs", "five"), "--epochs"),
         (("train", "--size", "30"), "train: --size: expected HxW in pixels"),
         (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
+        (("evaluate", "--bands", "near"), "evaluate: --bands: expected values of the kind that --help shows, received"),
         (("record", "--frames", "0"), "--frames: expected at least 1, received 0"),
         (("record", "--simulator", "unreal"), "embedded"),
         (("record", "--frames"), "--frames"),
