@@ -42,7 +42,7 @@ from carlaseg.inference.exporting import Loaded, export  # noqa: E402
 from carlaseg.inference.exporting.formats import FORMATS  # noqa: E402
 
 SIZE = (96, 128)
-SCENES, STEPS, QUICK_STEPS, CALIBRATION, IMAGES = 24, 30, 20, 32, 40
+SCENES, STEPS, QUICK_STEPS, CALIBRATION, IMAGES = 24, 30, 20, 16, 20
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "openvino", "nncf", "ai-edge-litert")
 HEADER = (
     "| network | trained | format | precision | logits differ (largest, mean) | same class | mIoU drop, points | MB "

@@ -73,6 +73,7 @@ def test_a_card_says_the_same_after_its_journey_through_a_file() -> None:
         ({"class_names": []}, "0 class names"),
         ({"trained_size": [0, 32]}, "size"),
         ({"size": [10**9, 10**9]}, "size"),
+        ({"size": [2**15, 2**15]}, "size"),
         ({"output": "shell"}, "output 'shell'"),
         ({"precision": "int2"}, "precision 'int2'"),
         ({"format": 99}, "format 1, received 99"),
