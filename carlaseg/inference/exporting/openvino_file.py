@@ -24,7 +24,7 @@ from carlaseg.inference.exporting.onnx_file import converted, of_layers
 from carlaseg.inference.runtimes.telemetry import without_telemetry
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")
-ARITHMETIC = ("Multiply", "Add")
+ARITHMETIC = ("Multiply", "Add", "Maximum")
 STACK = "Concat"
 
 
@@ -80,11 +80,15 @@ def _quantised(model: Any, task: Task) -> Any:
     import nncf
 
     from carlaseg.inference.exporting.folding import norms_before_relus
+    from carlaseg.models.resampling import MaxPoolWithIndices, MaxUnpool
 
     nncf.set_log_level(40)
     kinds = {node.get_friendly_name(): node.get_type_name() for node in model.get_ops()}
     kept = [name for name in of_layers(kinds, task.kept_float) if kinds[name] in CONVOLUTIONS]
-    kept += [name for name in of_layers(kinds, norms_before_relus(task.model)) if kinds[name] in ARITHMETIC]
+    # Where a maximum was is found by comparing: numbers that were rounded on one side are never equal.
+    places = tuple(layer.name for layer in task.model.layers if isinstance(layer, MaxPoolWithIndices | MaxUnpool))
+    in_float = (*norms_before_relus(task.model), *places)
+    kept += [name for name in of_layers(kinds, in_float) if kinds[name] in ARITHMETIC]
     # It draws progress on standard output, which is for results.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
