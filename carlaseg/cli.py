@@ -106,6 +106,20 @@ USAGE = """usage: carlaseg VERB [--flags]        carlaseg VERB --help
 Every verb takes --config FILE (TOML, or the config.json of an earlier recording, run or result) and --debug.
 The shortest way to see it work, offline and without CARLA:  carlaseg demo"""
 
+PLAIN_WORDS = (
+    (r"^(Parsing error|Value error|Invalid choice|Missing required arguments?|Missing argument)\s*", ""),
+    (r"^Error parsing (--\S+): ", r"\1: "),
+    (r"^Error parsing \w+Config: ", ""),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, received \1."),
+    (r"could not convert string to float: (.*)", r"expected a number, received \1."),
+    (r"invalid choice (.*) for argument '(.*)'\. Expected one of \((.*)\)\.", r"\2: expected one of \3, received \1."),
+    (
+        r"Could not find valid parse for arguments: \[(.*)\]",
+        r"expected values of the kind that --help shows, received \1.",
+    ),
+)
+"""What tyro and Python say of a flag, and what we say."""
+
 FAULT = CarlasegError(
     "the lines above are a fault of carlaseg, not of what you typed. What was finished before is safe.",
     (("report it", "with these lines and what `carlaseg doctor` says"),),
@@ -272,21 +286,13 @@ def _description(verb: str, command: Command) -> str:
 
 
 def _plain_reason(text: str) -> str:
-    """The sentence inside tyro's drawn box."""
+    """The sentence inside tyro's drawn box, in our words."""
     lines = [line.strip("│|╭╮╰╯─├┤ \t") for line in text.splitlines()]
     sentence = " ".join(line for line in lines if line)
-    sentence = re.split(r"Argument helptext:|For full helptext", sentence)[0]
-    sentence = re.sub(
-        r"^(Parsing error|Value error|Invalid choice|Missing required arguments?|Missing argument)\s*", "", sentence
-    )
-    sentence = re.sub(r"^Error parsing (--\S+): ", r"\1: ", sentence)
-    sentence = re.sub(r"^Error parsing \w+Config: ", "", sentence)
-    sentence = re.sub(
-        r"Could not find valid parse for arguments: \[(.*)\]",
-        r"expected values of the kind that --help shows, received \1.",
-        sentence,
-    )
-    return sentence.strip() or "the flags could not be read."
+    sentence = re.split(r"Argument helptext:|For full helptext", sentence)[0].strip()
+    for said, plain in PLAIN_WORDS:
+        sentence = re.sub(said, plain, sentence)
+    return sentence or "the flags could not be read."
 
 
 def _name_positionals(verb: str, command: Command, words: list[str]) -> list[str]:

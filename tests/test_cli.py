@@ -138,7 +138,12 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("train", "--epochs", "five"), "--epochs"),
+        (("train", "--epochs", "five"), "train: --epochs: expected a whole number, received 'five'."),
+        (("train", "--ema", "much"), "train: --ema: expected a number, received 'much'."),
+        (
+            ("train", "--loss", "foo"),
+            "train: --loss: expected one of 'ce', 'focal', 'dice', ",
+        ),
         (("train", "--size", "30"), "train: --size: expected HxW in pixels"),
         (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
         (("evaluate", "--bands", "near"), "evaluate: --bands: expected values of the kind that --help shows, received"),
