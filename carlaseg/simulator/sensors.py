@@ -37,7 +37,7 @@ Drawing = Callable[[], Iterator[Message]]
 
 
 class CameraRenderer(Protocol):
-    """What draws: `carlaseg.simulator.renderer.Renderer`, or a stand-in in tests. One thread calls it.
+    """What draws: `carlaseg.simulator.renderer.Renderer`, or a stand-in in tests. One thread at a time calls it.
 
     Arrays that `render` returns belong to the caller: they are sent without a copy, some time later.
     """
