@@ -23,7 +23,7 @@ def prepare_backend() -> None:
     FC-DenseNet on a CPU (benchmarks/training_step.py). Elsewhere nothing happens.
 
     PyTorch's threads are told to sleep while they wait for each other. By default they spin, and where another program
-    holds a core each of a step's thousands of barriers lasts a time slice: 4 to 17 s a step, against 0.3 to 1.3 s.
+    holds a core each of a step's thousands of barriers lasts a time slice, so that a step takes ten times as long.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
