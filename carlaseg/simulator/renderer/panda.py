@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from panda3d import core
 
+# Transforms are neither kept nor made one: Panda3D takes those that differ by less than a millionth for the same, the one
+# it met first, so that a picture would depend on those drawn before it. Things that move gain nothing by it either.
 core.loadPrcFileData(
     "carlaseg",
     "load-display p3tinydisplay\nwindow-type none\naudio-library-name null\n"
-    "notify-level-display fatal\nnotify-level-device fatal\nsync-video 0\n",
+    "notify-level-display fatal\nnotify-level-device fatal\nsync-video 0\n"
+    "transform-cache 0\nuniquify-transforms 0\n",
 )
 
 # Panda3D keeps one table of states and one clock for the process: two threads must not draw at once.
