@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from panda3d import core
 
-# Transforms are neither kept nor made one: Panda3D takes those that differ by less than a millionth for the same, that
-# which it met first, so that a picture would depend on those drawn before it. Things that move gain nothing by it either.
+# Transforms are neither kept nor made one: Panda3D takes two that differ by less than a millionth for the one it met
+# first, so that a picture would depend on those drawn before it. Things that move gain nothing by it either.
 core.loadPrcFileData(
     "carlaseg",
     "load-display p3tinydisplay\nwindow-type none\naudio-library-name null\n"
