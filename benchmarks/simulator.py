@@ -35,6 +35,8 @@ sys.path.insert(0, str(ROOT))
 
 import carla  # noqa: E402
 
+from carlaseg.recording.traffic_watch import TrafficWatch  # noqa: E402
+
 SIZES_WH = ((160, 160), (800, 600), (1280, 720))
 GOALS = (110.0, 60.0, 35.0)
 VEHICLES, WALKERS = 50, 30
@@ -130,6 +132,8 @@ class Street:
         self.manager = self.client.get_trafficmanager(TM_PORT)
         self.manager.set_synchronous_mode(True)
         self.manager.set_random_device_seed(1)
+        self.frame_before_tick: int | None = None
+        self.watch = TrafficWatch(self, self.manager)
         library = self.world.get_blueprint_library()
         cars = [one for one in library.filter("vehicle.*") if int(one.get_attribute("number_of_wheels")) == 4]
         points = self.world.get_map().get_spawn_points()
@@ -168,6 +172,10 @@ class Street:
             frames: queue.Queue[int] = queue.Queue()
             camera.listen(lambda image, frames=frames: frames.put(image.frame))
             self.sensors.append((camera, frames))
+        # A picture that nobody subscribed to yet is not sent: tick until every line is open.
+        while any(frames.empty() for _, frames in self.sensors):
+            self.world.tick()
+            time.sleep(0.05)
 
     def silence(self) -> None:
         """Take the cameras away."""
@@ -181,7 +189,9 @@ class Street:
         """Ticks a second, every picture received, each so many times."""
         began_s = time.perf_counter()
         for _ in range(ticks):
+            self.frame_before_tick = self.world.get_snapshot().frame
             frame = self.world.tick()
+            self.frame_before_tick = None
             for _, frames in self.sensors:
                 left = copies
                 while left:
@@ -191,6 +201,7 @@ class Street:
     def close(self) -> None:
         """Take the cameras away and end the TrafficManager."""
         self.silence()
+        self.watch.close()
         self.manager.set_synchronous_mode(False)
         self.manager.shut_down()
 
@@ -221,8 +232,9 @@ def _send_all(port_queue: Any, size: int, count: int) -> None:
 
 def loopback_bytes_per_s(size: int, count: int) -> float:
     """A process sends, this one receives: what the machine can do."""
-    ports: Any = multiprocessing.Queue()
-    sender = multiprocessing.Process(target=_send_all, args=(ports, size, count))
+    fresh = multiprocessing.get_context("spawn")  # a fork of a process with the client's threads in it may hang
+    ports: Any = fresh.Queue()
+    sender = fresh.Process(target=_send_all, args=(ports, size, count))
     sender.start()
     with socket.create_connection(("127.0.0.1", ports.get(timeout=WAIT_S))) as connection:
         buffer = bytearray(size)

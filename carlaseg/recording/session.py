@@ -20,6 +20,7 @@ from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.connection import connect
 from carlaseg.recording.orphans import find_orphans
 from carlaseg.recording.synchrony import is_marked, make_synchronous
+from carlaseg.recording.traffic_watch import TrafficWatch
 
 if TYPE_CHECKING:
     import carla
@@ -80,6 +81,7 @@ class Session:
         client_version: of the client.
         server_version: of the server.
         snapshot: of the last tick.
+        frame_before_tick: the world's frame when the tick that is waited for was asked for; None between ticks.
         swept_orphans: actors of a killed recording that were destroyed on arrival.
         found_synchronous: whether the server was in synchronous mode already.
         found_abandoned: whether it was a killed recording of ours that had left it so.
@@ -116,6 +118,8 @@ class Session:
         self._sensors: list[carla.Sensor] = []
         self._gone = False
         self._silent = False
+        self.frame_before_tick: int | None = None
+        self._watch: TrafficWatch | None = None
 
     # ------------------------------------------------------------------ arriving
 
@@ -231,6 +235,7 @@ class Session:
         """
         for attempt in (1, 2):
             try:
+                self.frame_before_tick = int(self.world.get_snapshot().frame)
                 frame = int(self.world.tick(self.timeout_s))
                 self.snapshot = self.world.get_snapshot()
                 return frame
@@ -238,6 +243,8 @@ class Session:
                 lost = self._exact and "time-out" in str(error)
                 if lost or attempt == 2 or not self._lifeline.holds():
                     raise self._no_answer("a tick", error) from error
+            finally:
+                self.frame_before_tick = None
         raise AssertionError("unreachable")
 
     def spawn(self, blueprint: Any, pose: carla.Transform, attach_to: Any = None) -> Any:
@@ -275,6 +282,10 @@ class Session:
         self.tick()
         return ids
 
+    def watch_traffic(self, manager: Any) -> None:
+        """Have a TrafficManager woken that sleeps through a tick, as long as the session lasts."""
+        self._watch = TrafficWatch(self, manager)
+
     def before_leaving(self, release: Callable[[], object]) -> None:
         """Have something called on the way out, before actors are destroyed; the last one given is called first."""
         self._releases.append(release)
@@ -295,6 +306,8 @@ class Session:
             raise no_answer from error
 
     def _leave(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
         try:
             self._undo()
         finally:
