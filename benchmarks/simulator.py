@@ -133,7 +133,7 @@ class Street:
         self.manager.set_synchronous_mode(True)
         self.manager.set_random_device_seed(1)
         self.frame_before_tick: int | None = None
-        self.watch = TrafficWatch(self, self.manager)
+        self.watch = TrafficWatch(self, TM_PORT)
         library = self.world.get_blueprint_library()
         cars = [one for one in library.filter("vehicle.*") if int(one.get_attribute("number_of_wheels")) == 4]
         points = self.world.get_map().get_spawn_points()

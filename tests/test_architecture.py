@@ -50,7 +50,7 @@ RESERVED = {
     "keras": {"backend", "models", "training", "inference", "checkpoint", "doctor"},
     "tensorflow": {"training", "inference", "doctor"},
     "imgaug": {"pipeline"},
-    "msgpack": {"wire"},
+    "msgpack": {"wire", "recording"},  # recording: one call to the port of the TrafficManager
     "socket": {"simulator", "recording", "doctor", "training"},  # training: a free port for its processes to meet at
 }
 

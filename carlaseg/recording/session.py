@@ -282,9 +282,9 @@ class Session:
         self.tick()
         return ids
 
-    def watch_traffic(self, manager: Any) -> None:
-        """Have a TrafficManager woken that sleeps through a tick, as long as the session lasts."""
-        self._watch = TrafficWatch(self, manager)
+    def watch_traffic(self, port: int) -> None:
+        """Have the TrafficManager at this port woken when it sleeps through a tick, as long as the session lasts."""
+        self._watch = TrafficWatch(self, port)
 
     def before_leaving(self, release: Callable[[], object]) -> None:
         """Have something called on the way out, before actors are destroyed; the last one given is called first."""

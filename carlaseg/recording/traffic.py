@@ -58,7 +58,7 @@ class Traffic:
         self.port = int(self._manager.get_port())
         self._manager.set_synchronous_mode(True)
         self._manager.set_random_device_seed(seed % 2**31)
-        session.watch_traffic(self._manager)
+        session.watch_traffic(self.port)
         session.before_leaving(self._release)
 
     @property

@@ -4,16 +4,25 @@ In synchronous mode `world.tick()` hands a step to the TrafficManager's thread o
 waits for its end without a time limit. Both signals are sent outside the lock that the other side waits under
 (`TrafficManagerLocal::Run` and `SynchronousTick` of LibCarla 0.9.16), so one can fall between a look and a sleep; then
 both wait for ever. Seen once in some thousand ticks of 3 ms, with both threads of the client in those two waits.
-Leaving synchronous mode sends the first signal again.
+Leaving synchronous mode sends the first signal again. The waiting tick holds the lock that every call of the Python
+interface needs, so the call goes to the TrafficManager's own port, where a second client would ask.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import suppress
 from typing import Any, Protocol
+
+import msgpack
 
 LOOK_EVERY_S = 2.0
 """A step of the TrafficManager takes milliseconds; one that has not ended between two looks sleeps."""
+ANSWER_TIMEOUT_S = 2.0
+ANSWER_BYTES = 256
+REQUEST = 0
+"""Type of a msgpack-rpc message that asks; the answer is a few bytes."""
 
 
 class Ticking(Protocol):
@@ -30,16 +39,16 @@ class TrafficWatch:
 
     Args:
         session: whose ticks.
-        manager: the `carla.TrafficManager`.
+        port: of the TrafficManager, in this process.
         look_every_s: time between two looks.
 
     Attributes:
         woken: how often.
     """
 
-    def __init__(self, session: Ticking, manager: Any, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, session: Ticking, port: int, look_every_s: float = LOOK_EVERY_S) -> None:
         self.woken = 0
-        self._session, self._manager, self._look_every_s = session, manager, look_every_s
+        self._session, self._port, self._look_every_s = session, port, look_every_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="carlaseg-traffic", daemon=True)
         self._thread.start()
@@ -55,7 +64,12 @@ class TrafficWatch:
             before = self._session.frame_before_tick
             thinking = before is not None and int(self._session.world.get_snapshot().frame) > before
             if thinking and suspect == before:
-                self._manager.set_synchronous_mode(False)
-                self._manager.set_synchronous_mode(True)
-                self.woken += 1
+                self._wake()
             suspect = before if thinking else None
+
+    def _wake(self) -> None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), ANSWER_TIMEOUT_S) as line:
+            for number, mode in enumerate((False, True)):
+                line.sendall(msgpack.packb([REQUEST, number, "set_synchronous_mode", [mode]]))
+                line.recv(ANSWER_BYTES)
+            self.woken += 1

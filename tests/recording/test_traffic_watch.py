@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 
+import msgpack
 import pytest
 
 from carlaseg.recording.traffic_watch import TrafficWatch
@@ -14,16 +17,43 @@ LOOK_EVERY_S = 0.01
 
 
 class SleepingManager:
-    """Ends its step when synchronous mode is left, as LibCarla's does when its first signal was lost."""
+    """Listens where a TrafficManager would, and keeps what it is asked."""
 
     def __init__(self) -> None:
         self.modes: list[bool] = []
         self.awake = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
 
-    def set_synchronous_mode(self, mode: bool) -> None:
-        self.modes.append(mode)
-        if mode:
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._listener.accept()
+            except OSError:
+                return
+            with line:
+                requests = msgpack.Unpacker()
+                while chunk := line.recv(4096):
+                    requests.feed(chunk)
+                    for kind, number, name, (mode,) in requests:
+                        assert (kind, name) == (0, "set_synchronous_mode")
+                        self.modes.append(mode)
+                        line.sendall(msgpack.packb([1, number, None, None]))
             self.awake.set()
+
+
+@pytest.fixture
+def manager() -> Iterator[SleepingManager]:
+    one = SleepingManager()
+    yield one
+    one.close()
 
 
 def session_at(frame: int, before: int | None) -> SimpleNamespace:
@@ -31,9 +61,9 @@ def session_at(frame: int, before: int | None) -> SimpleNamespace:
     return SimpleNamespace(frame_before_tick=before, world=world)
 
 
-def test_a_traffic_manager_that_sleeps_through_a_tick_is_woken_and_stays_synchronous() -> None:
-    session, manager = session_at(frame=8, before=7), SleepingManager()
-    watch = TrafficWatch(session, manager, LOOK_EVERY_S)
+def test_a_traffic_manager_that_sleeps_through_a_tick_is_woken_and_stays_synchronous(manager: SleepingManager) -> None:
+    session = session_at(frame=8, before=7)
+    watch = TrafficWatch(session, manager.port, LOOK_EVERY_S)
     assert manager.awake.wait(10)
     session.frame_before_tick = None
     watch.close()
@@ -45,17 +75,16 @@ def test_a_traffic_manager_that_sleeps_through_a_tick_is_woken_and_stays_synchro
 @pytest.mark.parametrize(
     ("frame", "before"), [(7, 7), (8, None)], ids=["the server has not answered", "nobody waits for a tick"]
 )
-def test_a_traffic_manager_is_left_alone_when(frame: int, before: int | None) -> None:
-    manager = SleepingManager()
-    watch = TrafficWatch(session_at(frame, before), manager, LOOK_EVERY_S)
+def test_a_traffic_manager_is_left_alone_when(frame: int, before: int | None, manager: SleepingManager) -> None:
+    watch = TrafficWatch(session_at(frame, before), manager.port, LOOK_EVERY_S)
     time.sleep(10 * LOOK_EVERY_S)
     watch.close()
     assert manager.modes == []
 
 
-def test_ticks_that_go_on_are_not_taken_for_one_that_stands() -> None:
-    session, manager = session_at(frame=10**9, before=0), SleepingManager()
-    watch = TrafficWatch(session, manager, look_every_s=0.05)
+def test_ticks_that_go_on_are_not_taken_for_one_that_stands(manager: SleepingManager) -> None:
+    session = session_at(frame=10**9, before=0)
+    watch = TrafficWatch(session, manager.port, look_every_s=0.05)
     ends_s = time.monotonic() + 0.3
     while time.monotonic() < ends_s:
         session.frame_before_tick += 1
@@ -63,3 +92,12 @@ def test_ticks_that_go_on_are_not_taken_for_one_that_stands() -> None:
     session.frame_before_tick = None
     watch.close()
     assert manager.modes == []
+
+
+def test_a_traffic_manager_that_is_gone_is_not_counted_as_woken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = int(closed.getsockname()[1])
+    watch = TrafficWatch(session_at(frame=8, before=7), port, LOOK_EVERY_S)
+    time.sleep(10 * LOOK_EVERY_S)
+    watch.close()
+    assert watch.woken == 0
