@@ -225,7 +225,8 @@ class Session:
 
         A tick that is refused, or not answered in time, is asked for once more; the frame that may still come of the
         first one is nobody's, and sensors drop it as stale. But the world has then moved by a step that the client's
-        TrafficManager has not seen, and is another than it would have been: with `exact` that is the end.
+        TrafficManager has not seen, and is another than it would have been: with `exact` that is the end. So is a
+        TrafficManager that had to be woken, which may have thought twice.
 
         Returns:
             The simulator's frame number; sensor data belongs to this tick when it carries the same number.
@@ -238,6 +239,11 @@ class Session:
                 self.frame_before_tick = int(self.world.get_snapshot().frame)
                 frame = int(self.world.tick(self.timeout_s))
                 self.snapshot = self.world.get_snapshot()
+                if self._exact and self._watch is not None and self._watch.woken:
+                    raise SimulatorError(
+                        f"{self.host}:{self.port}: expected a TrafficManager that thinks once a tick, received one "
+                        "that slept through a tick and was woken: traffic may no longer be what the seed says."
+                    )
                 return frame
             except RuntimeError as error:
                 lost = self._exact and "time-out" in str(error)

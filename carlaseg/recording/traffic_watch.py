@@ -69,7 +69,7 @@ class TrafficWatch:
 
     def _wake(self) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), ANSWER_TIMEOUT_S) as line:
+            self.woken += 1  # before the tick that waits can return
             for number, mode in enumerate((False, True)):
                 line.sendall(msgpack.packb([REQUEST, number, "set_synchronous_mode", [mode]]))
                 line.recv(ANSWER_BYTES)
-            self.woken += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +14,26 @@ import msgpack
 import pytest
 
 from carlaseg.recording.traffic_watch import TrafficWatch
+from carlaseg.simulator.testing import Address
 
 LOOK_EVERY_S = 0.01
+ONE_IS_WOKEN = """
+import sys, time
+from carlaseg.errors import SimulatorError
+from carlaseg.recording.session import Session
+port, manager, exact = map(int, sys.argv[1:])
+with Session("127.0.0.1", port, fps=20.0, timeout_s=20.0, exact=bool(exact)) as session:
+    frame = session.tick()
+    session.watch_traffic(manager)
+    session.frame_before_tick = frame - 1  # as in a tick whose state is there
+    time.sleep(5)
+    session.frame_before_tick = None
+    try:
+        session.tick()
+        print("went on")
+    except SimulatorError as error:
+        print(error.message)
+"""
 
 
 class SleepingManager:
@@ -101,3 +121,16 @@ def test_a_traffic_manager_that_is_gone_is_not_counted_as_woken() -> None:
     time.sleep(10 * LOOK_EVERY_S)
     watch.close()
     assert watch.woken == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("exact", "said"), [(True, "that slept through a tick and was woken"), (False, "went on")])
+def test_a_woken_traffic_manager_ends_an_exact_session_and_no_other(
+    exact: bool, said: str, manager: SleepingManager, server: Address
+) -> None:
+    # In a process of its own, as every real client.
+    words = [str(server.port), str(manager.port), str(int(exact))]
+    done = subprocess.run([sys.executable, "-c", ONE_IS_WOKEN, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    assert manager.modes[:2] == [False, True]
