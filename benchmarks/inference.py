@@ -182,8 +182,8 @@ def exported(run: Path) -> dict[tuple[str, str], Path]:
         configs = {
             (to, precision): ExportConfig(
                 run=run,
-                to=to,  # type: ignore[arg-type]
-                precision=precision,  # type: ignore[arg-type]
+                to=to,
+                precision=precision,
                 max_miou_drop=100.0,
                 calibration=CALIBRATION,
                 images=COMPARED,

@@ -122,8 +122,8 @@ def row(run: Path, loaded: Loaded, name: str, trained: str, to: str, precision: 
     output = folder / "exports" / name / precision / f"model{FORMATS[to].suffix}"
     config = ExportConfig(
         run=run,
-        to=to,  # type: ignore[arg-type]
-        precision=precision,  # type: ignore[arg-type]
+        to=to,
+        precision=precision,
         output=output,
         max_miou_drop=100.0,
         calibration=CALIBRATION,

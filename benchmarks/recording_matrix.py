@@ -104,11 +104,11 @@ class Callbacks:
             receive(stream, data)
             self.seconds.append(time.perf_counter() - began_s)
 
-        SensorStream.receive = timed_receive  # type: ignore[method-assign]
+        SensorStream.receive = timed_receive
         try:
             yield
         finally:
-            SensorStream.receive = receive  # type: ignore[method-assign]
+            SensorStream.receive = receive
 
 
 class Cell:
@@ -222,7 +222,7 @@ def limits(folder: Path) -> tuple[float, float]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for work, jobs in ((encode_frame, pictures), (write_frame, range(len(contents)))):
             began_s = time.perf_counter()
-            list(pool.map(work, jobs))  # type: ignore[arg-type]
+            list(pool.map(work, jobs))
             spent.append(time.perf_counter() - began_s)
     shutil.rmtree(target)
     return len(frames) / spent[0], len(frames) / spent[1]

@@ -94,7 +94,7 @@ class Tiramisu(nn.Module):
         x, new = self.bottleneck(x)
         for block, transition in zip(self.up, self.transitions_up, strict=True):
             x, new = block(torch.cat([transition(new), skips.pop()], 1))
-        return self.logits(x)  # type: ignore[no-any-return]
+        return self.logits(x)
 
 
 class UNet(nn.Module):
@@ -119,7 +119,7 @@ class UNet(nn.Module):
         skips.pop()
         for enlarge, convs in zip(self.enlarge, self.up, strict=True):
             x = convs(torch.cat([skips.pop(), enlarge(x)], 1))
-        return self.logits(x)  # type: ignore[no-any-return]
+        return self.logits(x)
 
 
 def _two_convs(maps: int, out: int) -> nn.Module:

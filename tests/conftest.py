@@ -38,9 +38,9 @@ def _loopback_only() -> Iterator[None]:
             raise AssertionError(f"a test opened a connection to {address}")
         connect(self, address)
 
-    socket.socket.connect = guarded  # type: ignore[method-assign, assignment]
+    socket.socket.connect = guarded
     yield
-    socket.socket.connect = connect  # type: ignore[method-assign]
+    socket.socket.connect = connect
 
 
 @pytest.fixture(scope="session")

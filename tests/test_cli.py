@@ -201,7 +201,7 @@ def test_the_python_of_the_readme_says_the_same_as_its_commands(monkeypatch: pyt
         return SimpleNamespace(run=Path("runs/new"), scores=SimpleNamespace(mean_iou=0.5))
 
     for module, name in (("carlaseg.training.train", "train"), ("carlaseg.inference", "infer")):
-        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: stand_in}))  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: stand_in}))
     exec(block, {})
     assert given == [
         configs.TrainConfig(dataset=(Path("dataset"),), epochs=30),

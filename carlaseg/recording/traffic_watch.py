@@ -3,7 +3,7 @@
 In synchronous mode `world.tick()` hands a step to the TrafficManager's thread once the state of the frame is there, and
 waits for its end without a time limit. Both signals are sent outside the lock that the other side waits under
 (`TrafficManagerLocal::Run` and `SynchronousTick` of LibCarla 0.9.16), so one can fall between a look and a sleep; then
-both wait for ever. Seen once in some thousand ticks of 3 ms, with both threads of the client in those two waits.
+both wait for ever. Seen several times in runs of some 1,500 ticks of 3 ms, both threads of the client in those waits.
 Leaving synchronous mode sends the first signal again. The waiting tick holds the lock that every call of the Python
 interface needs, so the call goes to the TrafficManager's own port, where a second client would ask.
 """

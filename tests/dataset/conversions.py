@@ -29,7 +29,7 @@ def write_drives(folder: Path) -> Path:
 
 
 def run(to: str, source: Path, output: Path, **settings: Any) -> Path:
-    assert convert_command(ConvertConfig(input=source, to=to, output=output, **settings)) == 0  # type: ignore[arg-type]
+    assert convert_command(ConvertConfig(input=source, to=to, output=output, **settings)) == 0
     return output
 
 

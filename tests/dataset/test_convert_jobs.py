@@ -43,7 +43,7 @@ class StopAfter(StopRequest):
 def test_an_interrupted_conversion_goes_on_and_ends_as_an_undisturbed_one(
     drives: Path, tmp_path: Path, to: str
 ) -> None:
-    settings = ConvertConfig(input=drives, to=to, output=tmp_path / "out", shard_mb=0.03)  # type: ignore[arg-type]
+    settings = ConvertConfig(input=drives, to=to, output=tmp_path / "out", shard_mb=0.03)
     source = Source(drives, None, SplitRule())
     export = build(to, source, settings.output, None, settings.shard_mb)
     asked = settings_of(settings, source)

@@ -47,12 +47,12 @@ def test_a_video_has_every_frame_in_order(tmp_path: Path, show: str) -> None:
     for number in range(6):
         write_picture(folder / f"rgb/{number}.png", np.full((48, 64, 3), 40 * number, np.uint8))
         write_picture(folder / f"seg_raw/{number}.png", np.roll(road_scene(SCHEME), 8 * number, axis=1))
-    config = ViewConfig(input=folder, video=tmp_path / "v.mp4", show=show, scheme="carla-0.9.14")  # type: ignore[arg-type]
+    config = ViewConfig(input=folder, video=tmp_path / "v.mp4", show=show, scheme="carla-0.9.14")
     assert view_command(config) == 0
     frames = frames_of(tmp_path / "v.mp4")
     assert len(frames) == 6
     for frame, sample in zip(frames, open_dataset(folder, "carla-0.9.14").samples, strict=True):
-        difference = np.abs(frame.astype(int) - picture_of(sample, show))  # type: ignore[arg-type]
+        difference = np.abs(frame.astype(int) - picture_of(sample, show))
         # The codec loses detail, not the picture.
         assert difference.mean() < 12
 

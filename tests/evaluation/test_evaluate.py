@@ -63,7 +63,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(results: Path, **more: object) -> EvaluateConfig:
-    return EvaluateConfig(results=results, resamples=200, **more)  # type: ignore[arg-type]
+    return EvaluateConfig(results=results, resamples=200, **more)
 
 
 def test_every_figure_is_the_one_of_the_confusion_matrix_of_the_files(data: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_better_run_is_told_from_a_worse_one_and_a_run_from_itself_is_not(data
     worse = write_results(tmp_path / "worse", data, wrong_rows=5)
     against = evaluate(config(better, against=worse)).against
     assert against is not None
-    assert against.figures["mean_iou"].difference.low > 0  # type: ignore[operator]
+    assert against.figures["mean_iou"].difference.low > 0
     assert "better" in against.verdict
     itself = evaluate(config(better, against=better)).against
     assert itself is not None

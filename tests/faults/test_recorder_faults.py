@@ -82,8 +82,8 @@ class Trial:
         assert done["code"] == 0, done
         self.undisturbed = by_tick(output / "undisturbed")
 
-    def hold(self, chosen: Sequence[Case], on: Sequence[Bench]) -> None:
-        """Record each case, on several benches at a time, and print how it went."""
+    def failures(self, chosen: Sequence[Case], on: Sequence[Bench]) -> list[str]:
+        """Record each case, on several benches at a time, and print how it went; gives what did not hold."""
         failures: list[str] = []
 
         def share(number: int) -> list[Outcome]:
@@ -104,8 +104,9 @@ class Trial:
             f"\n{len(outcomes)} of {len(chosen)} cases of faults held, {struck} of them struck; {again} took another "
             f"attempt; the frames of {same} were compared byte by byte"
         )
-        assert not failures, "\n".join(failures)
-        assert struck > 0.8 * len(chosen)
+        if struck <= 0.8 * len(chosen):
+            failures.append(f"only {struck} of {len(chosen)} cases were struck by their faults")
+        return failures
 
     def check(self, case: Case, bench: Bench) -> Outcome:
         """Record in spite of the case's faults."""
@@ -150,11 +151,14 @@ def assert_one_tick(frame: FrameRecord) -> None:
 
 def test_whatever_the_server_does_in_thirty_cases(tmp_path: Path) -> None:
     with benches(4, [STREET]) as some:
-        Trial(some[0], BRISK_SETTINGS, tmp_path).hold(cases(FAST_COUNT, BRISK), some)
+        failures = Trial(some[0], BRISK_SETTINGS, tmp_path).failures(cases(FAST_COUNT, BRISK), some)
+    assert not failures, "\n".join(failures)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_whatever_the_server_does_in_hundreds_of_cases(tmp_path: Path) -> None:
     with benches(3, []) as some:
-        Trial(some[0], UNHURRIED_SETTINGS, tmp_path).hold(cases(FIRST + COUNT, UNHURRIED)[FIRST:], some)
+        chosen = cases(FIRST + COUNT, UNHURRIED)[FIRST:]
+        failures = Trial(some[0], UNHURRIED_SETTINGS, tmp_path).failures(chosen, some)
+    assert not failures, "\n".join(failures)

@@ -36,7 +36,7 @@ def exported(learned_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exp
     def artefact(to: str) -> Path:
         if to not in made:
             path = tmp_path_factory.mktemp(to) / f"model{FORMATS[to].suffix}"
-            made[to] = export(ExportConfig(run=learned_run, to=to, output=path, max_miou_drop=3.0)).path  # type: ignore[arg-type]
+            made[to] = export(ExportConfig(run=learned_run, to=to, output=path, max_miou_drop=3.0)).path
         copy = tmp_path_factory.mktemp(f"{to}_copy")
         shutil.copytree(made[to].parent, copy, dirs_exist_ok=True)
         return copy / made[to].name
@@ -57,7 +57,7 @@ def card(**changes: object) -> ArtefactCard:
         "size": None,
         "precision": "float32",
     }
-    return ArtefactCard(**{**values, **changes})  # type: ignore[arg-type]
+    return ArtefactCard(**{**values, **changes})
 
 
 def test_a_card_says_the_same_after_its_journey_through_a_file() -> None:

@@ -36,7 +36,7 @@ def test_a_block_of_the_page_runs_an_artefact_with_nothing_but_its_runtime(
     if to == "torch":
         pytest.importorskip("torch")
     path = tmp_path / f"model{FORMATS[to].suffix}"
-    export(ExportConfig(run=learned_run, to=to, output=path, max_miou_drop=3.0))  # type: ignore[arg-type]
+    export(ExportConfig(run=learned_run, to=to, output=path, max_miou_drop=3.0))
     without = "" if to == "saved_model" else WITHOUT_US  # TensorFlow brings Keras itself
     done = subprocess.run(
         [sys.executable, "-c", without + BLOCKS[to]],

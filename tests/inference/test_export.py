@@ -29,7 +29,7 @@ ALL = [(to, precision) for to, form in FORMATS.items() for precision in form.pre
 
 
 def config(run: Path, output: Path, **more: object) -> ExportConfig:
-    return ExportConfig(run=run, output=output, max_miou_drop=3.0, **more)  # type: ignore[arg-type]
+    return ExportConfig(run=run, output=output, max_miou_drop=3.0, **more)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(run: Path, data: Path, out: Path, **more: object) -> InferConfig:
-    return InferConfig(run=run, input=data, output=out, scheme=SCHEME, **more)  # type: ignore[arg-type]
+    return InferConfig(run=run, input=data, output=out, scheme=SCHEME, **more)
 
 
 @pytest.fixture(scope="module")

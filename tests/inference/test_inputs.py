@@ -50,7 +50,7 @@ def lines_of(folder: Path) -> list[dict[str, object]]:
 
 def run(tiny_run: Path, out: Path, *inputs: Path | str, **more: object) -> Path:
     words = tuple(str(word) for word in inputs)
-    return infer(InferConfig(run=tiny_run, input=words, output=out, name="r", **more)).folder  # type: ignore[arg-type]
+    return infer(InferConfig(run=tiny_run, input=words, output=out, name="r", **more)).folder
 
 
 def test_a_pattern_finds_images_in_all_folders_and_names_of_one_stem_stay_apart(

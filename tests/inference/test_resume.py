@@ -19,7 +19,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def config(run: Path, data: Path, out: Path, **more: object) -> InferConfig:
-    return InferConfig(run=run, input=(str(data),), output=out, name="r", scheme=SCHEME, **more)  # type: ignore[arg-type]
+    return InferConfig(run=run, input=(str(data),), output=out, name="r", scheme=SCHEME, **more)
 
 
 def cut_short(folder: Path, lines: int) -> None:

@@ -45,7 +45,7 @@ def street() -> Iterator[Renderer]:
 def draw(
     renderer: Renderer, kind: str, pose: Pose = EYE, frame: Frame = FRAME, size: tuple[int, int] = (90, 160)
 ) -> np.ndarray:
-    key = renderer.add_camera(CameraSpec(kind, *size, 90.0))  # type: ignore[arg-type]
+    key = renderer.add_camera(CameraSpec(kind, *size, 90.0))
     try:
         return renderer.render([(key, pose)], frame)[key]
     finally:
@@ -293,7 +293,7 @@ def test_the_order_of_actors_and_what_was_drawn_before_leave_no_trace(street: Re
 def test_one_call_draws_many_cameras_from_different_places(street: Renderer) -> None:
     poses = [EYE, Pose(10, 2, 2, yaw=90), EYE, Pose(-30, 0, 9, pitch=-20)]
     kinds = ["rgb", "rgb", "semantic", "semantic"]
-    keys = [street.add_camera(CameraSpec(kind, 40, 60, 90.0)) for kind in kinds]  # type: ignore[arg-type]
+    keys = [street.add_camera(CameraSpec(kind, 40, 60, 90.0)) for kind in kinds]
     together = street.render(list(zip(keys, poses, strict=True)), Frame(ACTORS))
     for key, pose in zip(keys, poses, strict=True):
         assert (street.render([(key, pose)], Frame(ACTORS))[key] == together[key]).all()
@@ -486,5 +486,5 @@ def test_what_was_not_asked_for_longest_is_made_again() -> None:
     made_keys: list[str] = []
     kept: Kept[str] = Kept(2)
     for key in "abacab":
-        assert kept.get(key, lambda key=key: made_keys.append(key) or key.upper()) == key.upper()  # type: ignore[misc]
+        assert kept.get(key, lambda key=key: made_keys.append(key) or key.upper()) == key.upper()
     assert made_keys == ["a", "b", "c", "b"]

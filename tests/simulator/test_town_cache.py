@@ -126,4 +126,5 @@ def test_maps_are_listed_and_drawn_from_above(tmp_path):
 
 
 def test_fixture_for_other_tests_is_a_running_server(carla_server):  # noqa: F811
-    socket.create_connection((carla_server.host, carla_server.port), timeout=5).close()
+    with socket.create_connection((carla_server.host, carla_server.port), timeout=5) as line:
+        assert line.getpeername() == (carla_server.host, carla_server.port)

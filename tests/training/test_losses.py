@@ -69,7 +69,7 @@ def test_losses_and_their_weights_must_be_as_many() -> None:
 
 def test_schedules_climb_and_fall_where_they_say() -> None:
     def rates(schedule: str, warm_up: int | None = None) -> list[float]:
-        return [learning_rate(schedule, step, 100, 2.0, warm_up) for step in range(100)]  # type: ignore[arg-type]
+        return [learning_rate(schedule, step, 100, 2.0, warm_up) for step in range(100)]
 
     assert rates("constant") == [2.0] * 100
     assert rates("constant", 4)[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
