@@ -3,6 +3,7 @@
     CarlasegError            1
       ConfigError            2   a flag, a configuration file, a combination of them
       SimulatorError         3   no server, a server of another version, a dead or silent one
+        TrafficOutOfStep     3   traffic that may not be what the seed says; the drive can begin anew
       ProtocolError          4   bytes that are not the protocol
       DatasetError           5   a folder, an image, a mask, a label scheme
       CheckpointError        6   a run folder or the weights inside it
@@ -42,6 +43,10 @@ class SimulatorError(CarlasegError):
     """The simulator cannot be reached, is of another version, died or went silent."""
 
     exit_code = 3
+
+
+class TrafficOutOfStep(SimulatorError):
+    """Equal bytes were promised, and the client's TrafficManager had to be woken in the middle of a tick."""
 
 
 class ProtocolError(CarlasegError):

@@ -19,7 +19,7 @@ from carlaseg.dataset.reader import read_lines
 from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.shards import SHARDS, write_shards
 from carlaseg.dataset.writer import RecordingWriter
-from carlaseg.errors import CarlasegError, SimulatorError
+from carlaseg.errors import CarlasegError, SimulatorError, TrafficOutOfStep
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
 from carlaseg.recording.announcing import say_header, say_if_no_road, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
@@ -38,6 +38,8 @@ from carlaseg.recording.writer import BackgroundWriter
 
 CONTACT_SHEET_FRAMES = 12
 BYTES_PER_MB = 10**6
+ATTEMPTS = 4
+"""At one drive. A lost signal is rare; what happens four times in a row is no accident."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,26 @@ class RecordResult:
 def record(config: RecordConfig) -> RecordResult:
     """Record one drive.
 
+    A drive that promises equal bytes, and whose TrafficManager had to be woken, is driven again from its beginning up
+    to the first frame that is missing, where that can be done without asking.
+
     Raises:
         ConfigError: a setting that this server or town cannot meet.
         SimulatorError: no server, one of another version, a dead or a silent one; frames saved before stay valid.
         DatasetError: the folder exists, or the disk is full; frames saved before stay valid.
         Interrupted: Ctrl-C or SIGTERM; likewise.
     """
+    for rest in reversed(range(ATTEMPTS)):
+        try:
+            return _record_once(config)
+        except TrafficOutOfStep as error:
+            if not rest or not (config.simulator == "embedded" or config.reload):
+                raise
+            say("note", f"{error.message.rstrip('.')}. Driving it again from its beginning.")
+    raise AssertionError("unreachable")
+
+
+def _record_once(config: RecordConfig) -> RecordResult:
     watch = Stopwatch()
     ending: CarlasegError | None = None
     rig = load_rig(config.rig) if config.rig else front_pair(config)

@@ -16,7 +16,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from carlaseg.config import nearest
-from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.errors import ConfigError, SimulatorError, TrafficOutOfStep
 from carlaseg.recording.connection import connect
 from carlaseg.recording.orphans import find_orphans
 from carlaseg.recording.synchrony import is_marked, make_synchronous
@@ -233,6 +233,7 @@ class Session:
 
         Raises:
             SimulatorError: the server is gone, silent, or refuses to tick.
+            TrafficOutOfStep: with `exact`, the TrafficManager slept through a tick and was woken.
         """
         for attempt in (1, 2):
             try:
@@ -240,7 +241,7 @@ class Session:
                 frame = int(self.world.tick(self.timeout_s))
                 self.snapshot = self.world.get_snapshot()
                 if self._exact and self._watch is not None and self._watch.woken:
-                    raise SimulatorError(
+                    raise TrafficOutOfStep(
                         f"{self.host}:{self.port}: expected a TrafficManager that thinks once a tick, received one "
                         "that slept through a tick and was woken: traffic may no longer be what the seed says."
                     )

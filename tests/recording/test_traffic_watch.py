@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgpack
 import pytest
 
-from carlaseg.recording.traffic_watch import TrafficWatch
+from carlaseg.config import RecordConfig, Size
+from carlaseg.recording.recorder import record
+from carlaseg.recording.traffic_watch import Ticking, TrafficWatch
 from carlaseg.simulator.testing import Address
 
 LOOK_EVERY_S = 0.01
@@ -134,3 +138,40 @@ def test_a_woken_traffic_manager_ends_an_exact_session_and_no_other(
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
     assert manager.modes[:2] == [False, True]
+
+
+class WokenOnce(TrafficWatch):
+    """Says, in its first session alone, that the TrafficManager had to be woken in the middle of the drive."""
+
+    sessions = 0
+
+    def __init__(self, session: Ticking, port: int) -> None:
+        super().__init__(session, port)
+        type(self).sessions += 1
+        self._first = self.sessions == 1
+        self._from_frame = int(session.world.get_snapshot().frame) + 60
+
+    @property
+    def woken(self) -> int:
+        return int(self._first and self._session.world.get_snapshot().frame > self._from_frame)
+
+    @woken.setter
+    def woken(self, count: int) -> None:
+        assert count == 0
+
+
+@pytest.mark.slow
+def test_a_drive_whose_traffic_manager_was_woken_is_driven_again_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = RecordConfig(simulator="embedded", output=tmp_path / "quiet", frames=12, size=Size(48, 64), traffic=4)
+    quiet = record(drive).folder
+    capsys.readouterr()
+    monkeypatch.setattr("carlaseg.recording.session.TrafficWatch", WokenOnce)
+    woken = record(dataclasses.replace(drive, output=tmp_path / "woken"))
+    assert "that slept through a tick and was woken" in capsys.readouterr().err
+    assert WokenOnce.sessions == 2
+    assert woken.frames == 12
+    pictures = [one.relative_to(quiet) for one in sorted(quiet.rglob("*.png")) if one.parent != quiet]
+    assert len(pictures) == 36
+    assert all((woken.folder / one).read_bytes() == (quiet / one).read_bytes() for one in pictures)

@@ -13,6 +13,8 @@ import time
 
 import carla
 
+from carlaseg.recording.traffic_watch import TrafficWatch
+
 DT_S = 0.05
 WAIT_S = 20.0
 
@@ -35,6 +37,22 @@ def synchronous(world, delta_s=DT_S):
         before.fixed_delta_seconds = None
         CLIENT.apply_batch_sync([carla.command.DestroyActor(i) for i in ours], True)
         world.apply_settings(before)
+
+
+class WatchedTicks:
+    """Ticks of a world with a TrafficManager, which is woken when it sleeps through one (docs/decisions/0032)."""
+
+    def __init__(self, world):
+        self.world, self.frame_before_tick = world, None
+        self._watch = TrafficWatch(self, TM_PORT)
+
+    def tick(self):
+        self.frame_before_tick = self.world.get_snapshot().frame
+        self.world.tick()
+        self.frame_before_tick = None
+
+    def close(self):
+        self._watch.close()
 
 
 CLIENT: carla.Client = None
@@ -280,8 +298,9 @@ def driving(client):
         stood_at_red, ran_red, worst = 0, 0, 0.0
         last = {one.id: one.get_location() for one in cars}
         was_red = {}
+        ticks = WatchedTicks(world)
         for step in range(600):
-            world.tick()
+            ticks.tick()
             for one in cars:
                 here = one.get_location()
                 travelled[one.id] += here.distance(last[one.id])
@@ -305,6 +324,7 @@ def driving(client):
                         dx, dy = here.x - centre.location.x, here.y - centre.location.y
                         right = centre.get_right_vector()
                         worst = max(worst, abs(dx * right.x + dy * right.y))
+        ticks.close()
         manager.set_synchronous_mode(False)
         manager.shut_down()
     return {
@@ -564,13 +584,15 @@ def repeatable(client):
             listen(world, f"sensor.camera.{kind}", ego, image_size_x="64", image_size_y="48")
             for kind in ("rgb", "semantic_segmentation")
         ]
+        ticks = WatchedTicks(world)
         for _ in range(40):
-            world.tick()
+            ticks.tick()
             for _, received in sensors:
                 digest.update(bytes(received.get(timeout=WAIT_S).raw_data))
             digest.update(repr([place(one.get_transform()) for one in (ego, *cars)]).encode())
         for sensor, _ in sensors:
             sensor.stop()
+        ticks.close()
         manager.set_synchronous_mode(False)
         manager.shut_down()
     return {"digest": digest.hexdigest(), "moved": ego.get_location().distance(points[0].location)}
