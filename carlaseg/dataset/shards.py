@@ -2,7 +2,8 @@
 
 Rule 1: a shard is written under a hidden name and renamed; it is seen whole or not at all.
 Rule 2: a shard is the same bytes in every run: frames in order, no times, no owners.
-Rule 3: a sample is everything that its line names, under the folder's name, and the line itself: NAME_00000012.rgb.png,
+Rule 3: a shard whose files are nowhere else is never taken away.
+Rule 4: a sample is everything that its line names, under the folder's name, and the line itself: NAME_00000012.rgb.png,
 NAME_00000012.seg_raw.png, NAME_00000012.json. So shards that are whole bring lost files back.
 
 Source: the WebDataset format description: files of a sample follow one another and share all before the first dot.
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from carlaseg.dataset.reader import FilesPresent, read_frames, read_lines, read_metadata
@@ -37,26 +40,67 @@ def write_shards(recording: Path, frames_per_shard: int) -> list[Path]:
         All its shards, in order.
 
     Raises:
-        DatasetError: a frame's file is missing or damaged, or the disk is full or failed; the recording is untouched.
+        DatasetError: a frame's file is damaged, or is in a shard of another division alone, or the disk is full or
+            failed; the recording is untouched.
     """
-    frames = read_frames(recording, read_metadata(recording))
+    frames_there = {record.frame: record for record in read_frames(recording, read_metadata(recording))}
+    packed_alone = frames_in_shards_alone(recording)
+    frames = [record for _, record in sorted((packed_alone | frames_there).items())]
     folder = recording / SHARDS
-    shards: list[Path] = []
+    parts = {
+        folder / f"{_key(recording)}-{first // frames_per_shard:06d}.tar": frames[first : first + frames_per_shard]
+        for first in range(0, len(frames), frames_per_shard)
+    }
+    wanted = {shard: part for shard, part in parts.items() if not _holds(shard, recording, part)}
+    if any(record.frame in packed_alone for part in wanted.values() for record in part):
+        raise DatasetError(
+            f"{recording}: expected the files of its frames, to divide them anew, received {len(packed_alone)} frames "
+            "that are in its shards alone. Nothing was changed.",
+            (bring_back(recording),),
+        )
     try:
         folder.mkdir(exist_ok=True)
-        for first in range(0, len(frames), frames_per_shard):
-            part = frames[first : first + frames_per_shard]
-            shards.append(folder / f"{_key(recording)}-{first // frames_per_shard:06d}.tar")
-            if not _holds(shards[-1], recording, part):
-                _write_shard(shards[-1], recording, part)
-        for other in set(folder.glob("*.tar")) - set(shards):
+        for shard, part in wanted.items():
+            _write_shard(shard, recording, part)
+        for other in set(folder.glob("*.tar")) - set(parts):
             other.unlink()
     except OSError as error:
         raise DatasetError(
             f"{folder}: expected room for the shards, received {disk_fault(error)}. The {len(frames)} frames of the "
             "recording are safe; the same command writes the shards that are missing."
         ) from error
-    return shards
+    return list(parts)
+
+
+def frames_in_shards_alone(recording: Path) -> dict[int, FrameRecord]:
+    """Frames by number of which a file is gone and stands in a shard, by its name and length.
+
+    Raises:
+        DatasetError: a line of the recording is damaged.
+    """
+    shards = _shards_of(recording)
+    if not shards:
+        return {}
+    present = FilesPresent(recording)
+    lost = {
+        name: (frame, file)
+        for frame in read_lines(recording)
+        for name, file in _names(recording, frame).items()
+        if file.path not in present
+    }
+    found: dict[int, FrameRecord] = {}
+    for shard in shards if lost else ():
+        with suppress(tarfile.TarError):
+            for name, length in _members(shard, False):
+                if name in lost and _wrong(lost[name][1], length, False) is None:
+                    frame = lost[name][0]
+                    found.setdefault(frame.frame, frame)
+    return found
+
+
+def bring_back(recording: Path) -> tuple[str, str]:
+    """What to type to have the files that are in shards alone back in their places."""
+    return "bring them back", f"carlaseg verify {shlex.quote(str(recording))} --repair"
 
 
 def check_shards(recording: Path, deep: bool = False) -> list[Problem]:
@@ -162,7 +206,7 @@ def _write_shard(shard: Path, recording: Path, frames: Sequence[FrameRecord]) ->
                     if wrong := _wrong(file, content, True):
                         raise DatasetError(
                             f"{recording / file.path}: expected the file that was recorded, received another: {wrong}.",
-                            (("all of them", f"carlaseg verify {recording} --deep"),),
+                            (("all of them", f"carlaseg verify {shlex.quote(str(recording))} --deep"),),
                         )
                     _add(tar, name, content)
                 _add(tar, f"{_key(recording)}_{frame.frame:08d}.json", frame.to_line())

@@ -14,29 +14,16 @@ from pathlib import Path
 from carlaseg.config import RecordConfig, to_json
 from carlaseg.dataset.reader import is_recording, read_frames, read_metadata
 from carlaseg.dataset.rig_records import InstrumentRecord, SensorRecord
+from carlaseg.dataset.shards import bring_back, frames_in_shards_alone
 from carlaseg.errors import DatasetError
 from carlaseg.recording.rig import Rig
 from carlaseg.recording.slots import slot_of_tick
 
 FREE_TO_CHANGE = frozenset(
-    {
-        *(
-            "frames",
-            "output",
-            "name",
-            "host",
-            "port",
-            "traffic_port",
-            "timeout",
-            "writers",
-            "queue",
-            "queue_mb",
-            "preview",
-            "json",
-            "plan",
-        ),
-        *("shards", "max_drops_in_a_row", "max_drop_share", "exact"),
-    }
+    (
+        *("frames", "output", "name", "host", "port", "traffic_port", "timeout", "writers", "queue", "queue_mb"),
+        *("preview", "json", "plan", "shards", "max_drops_in_a_row", "max_drop_share", "exact"),
+    )
 )
 """Settings that may differ when a recording is gone on with: they do not change what a frame shows."""
 
@@ -98,6 +85,13 @@ def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
                 f"{key} {recorded.get(key)} instead of {facts[key]}. Nothing was changed.",
                 (another, ("another drive", f"carlaseg record --seed {config.seed + 1} ...")),
             )
+    if packed := frames_in_shards_alone(folder):
+        # They would be recorded again, and their lines lost.
+        raise DatasetError(
+            f"{folder}: expected the files of its frames beside their lines, received {len(packed)} frames that are in "
+            "its shards alone. Nothing was changed.",
+            (bring_back(folder),),
+        )
     return Place(folder, frozenset(record.frame for record in read_frames(folder, earlier)), exists=True)
 
 

@@ -80,31 +80,30 @@ def record(config: RecordConfig) -> RecordResult:
         DatasetError: the folder exists, or the disk is full; frames saved before stay valid.
         Interrupted: Ctrl-C or SIGTERM; likewise.
     """
-    for rest in reversed(range(ATTEMPTS)):
-        try:
-            return _record_once(config)
-        except TrafficOutOfStep as error:
-            if not rest or not (config.simulator == "embedded" or config.reload):
-                raise
-            say("note", f"{error.message.rstrip('.')}. Driving it again from its beginning.")
+    with stop_on_signal("the current frame") as stop:
+        for rest in reversed(range(ATTEMPTS)):
+            try:
+                return _record_once(config, stop)
+            except TrafficOutOfStep as error:
+                if stop.requested or not rest or not (config.simulator == "embedded" or config.reload):
+                    raise
+                say("note", f"{error.message.rstrip('.')}. Driving it again from its beginning.")
     raise AssertionError("unreachable")
 
 
-def _record_once(config: RecordConfig) -> RecordResult:
+def _record_once(config: RecordConfig, stop: StopRequest) -> RecordResult:
     watch = Stopwatch()
-    ending: CarlasegError | None = None
     rig = load_rig(config.rig) if config.rig else front_pair(config)
     refuse_missing_agent(config)
-    with stop_on_signal("the current frame") as stop, ExitStack() as stack:
+    with ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
         note_folder(place.folder)
-        missing = place.frames_missing(config)
-        if not missing:
+        if not place.frames_missing(config):
             return _nothing_to_do(config, place)
         label_scheme = _label_scheme(session)
-        by_hand = config.driver == "manual"
         refuse_second_drive_by_hand(place, config)
+        by_hand = config.driver == "manual"
         preview = stack.enter_context(Preview(label_scheme.palette, config.preview or by_hand))
         refuse_missing_window(config, preview.is_open)
         drive = Drive(
@@ -118,55 +117,24 @@ def _record_once(config: RecordConfig) -> RecordResult:
         )
         refuse_another_rig(place, drive.rig)
         say_header(config, session, drive, label_scheme, place)
-        seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
-        if seen is None and drive.ended_by is not None:
-            raise SimulatorError(
-                f"the drive: expected a first frame, received its end in tick {drive.tick_count} ({drive.ended_by}). "
-                "Nothing was written.",
-                (("another drive", f"carlaseg record --seed {config.seed + 1} ..."),),
-            )
-        if seen is None:
-            raise stop.interrupted("recording: stopped before the first frame; nothing was written.")
-        say_plan(config, drive, missing, place, seen)
-        say_if_no_road(label_scheme, rig, seen)
+        _warm_up(config, place, drive, label_scheme, stop)
         watch.reset()
         metadata = _metadata(config, session, drive, label_scheme)
-        writer = RecordingWriter(
-            place.folder,
-            metadata,
-            label_scheme,
-            config.colour,
-            resume=place.exists,
-            others=[sensor.folder for sensor in rig.others if sensor.folder],
-            rgb_format=config.rgb_format,
-        )
-        began_s = time.monotonic()
-        try:
-            _record_frames(config, place, drive, writer, preview, watch, stop)
-        except CarlasegError as error:
-            ending = error
-        finally:
-            counts = _counts(drive)
-            writer.close(counts)
-        elapsed_s = time.monotonic() - began_s
-        watch.add("encode", writer.encode_s)
-        watch.add("disk", writer.disk_s)
-    folder = place.folder
-    counts |= {"frames": writer.frames_written}
-    if writer.frames_written:
-        _finish_folder(folder, metadata, counts, config)
-    if ending is not None or (writer.frames_written < config.frames and drive.ended_by is None):
-        raise _unfinished(config, ending, stop, folder, writer.frames_written, session.left_behind)
+        saved = _save_frames(config, place, session, drive, metadata, preview, watch, stop)
+    if saved.frames:
+        _finish_folder(place.folder, metadata, saved.counts, config)
+    if saved.ending is not None or (saved.frames < config.frames and drive.ended_by is None):
+        raise _unfinished(config, saved, stop, place.folder, session.left_behind)
     for left in session.left_behind:
         say("note", f"left behind: {left}")
-    _pack(config, folder)
+    _pack(config, place.folder)
     return RecordResult(
-        folder=folder,
-        frames=writer.frames_written,
+        folder=place.folder,
+        frames=saved.frames,
         dropped=len(drive.dropped),
-        byte_count=writer.bytes_written,
-        elapsed_s=elapsed_s,
-        frames_per_s=(writer.frames_written - len(place.saved_ticks)) / elapsed_s,
+        byte_count=saved.byte_count,
+        elapsed_s=saved.elapsed_s,
+        frames_per_s=(saved.frames - len(place.saved_ticks)) / saved.elapsed_s,
         stage_s=watch.seconds,
         ended_by=drive.ended_by,
     )
@@ -237,7 +205,90 @@ def _label_scheme(session: Session) -> LabelScheme:
     return by_table
 
 
-def _record_frames(
+def _warm_up(config: RecordConfig, place: Place, drive: Drive, label_scheme: LabelScheme, stop: StopRequest) -> None:
+    """Drive up to the first frame that is missing, and say what the rest will cost.
+
+    Raises:
+        DatasetError: the frames would not fit on the disk.
+        Interrupted: the user asked to stop.
+        SimulatorError: the drive ended before its first frame.
+    """
+    seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
+    if seen is not None:
+        say_plan(config, drive, place.frames_missing(config), place, seen)
+        say_if_no_road(label_scheme, drive.rig.spec, seen)
+    elif drive.ended_by is None:
+        safe = f"{len(place.saved_ticks)} frames are safe in {place.folder}" if place.exists else "nothing was written"
+        raise stop.interrupted(f"recording: stopped before the first new frame; {safe}.", _again(config))
+    elif not place.saved_ticks:
+        raise SimulatorError(
+            f"the drive: expected a first frame, received its end in tick {drive.tick_count} ({drive.ended_by}). "
+            "Nothing was written.",
+            (("another drive", f"carlaseg record --seed {config.seed + 1} ..."),),
+        )
+    # Else it has ended where it ended before: all its frames are there.
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What stands on disk when a drive is over.
+
+    Attributes:
+        frames: complete ones.
+        byte_count: of their pictures.
+        counts: for people and for `recording.json`.
+        elapsed_s: from the first tick to the last file written.
+        ending: what broke the drive off; None when nothing did.
+    """
+
+    frames: int
+    byte_count: int
+    counts: Mapping[str, int]
+    elapsed_s: float
+    ending: CarlasegError | None
+
+
+def _save_frames(
+    config: RecordConfig,
+    place: Place,
+    session: Session,
+    drive: Drive,
+    metadata: RecordingMetadata,
+    preview: Preview,
+    watch: Stopwatch,
+    stop: StopRequest,
+) -> _Saved:
+    """Drive on and save; whatever breaks it off, the recording is closed."""
+    writer = RecordingWriter(
+        place.folder,
+        metadata,
+        metadata.label_scheme,
+        config.colour,
+        resume=place.exists,
+        others=[sensor.folder for sensor in drive.rig.spec.others if sensor.folder],
+        rgb_format=config.rgb_format,
+    )
+    began_s = time.monotonic()
+    ending: CarlasegError | None = None
+    try:
+        _write_frames(config, place, drive, writer, preview, watch, stop)
+    except CarlasegError as error:
+        ending = error
+    except RuntimeError as error:
+        # The one kind of error that CARLA's client has.
+        ending = session.no_answer("an answer", error)
+        ending.__cause__ = error
+    finally:
+        counts = _counts(drive)
+        writer.close(counts)
+    elapsed_s = time.monotonic() - began_s
+    watch.add("encode", writer.encode_s)
+    watch.add("disk", writer.disk_s)
+    frames = writer.frames_written
+    return _Saved(frames, writer.bytes_written, {**counts, "frames": frames}, elapsed_s, ending)
+
+
+def _write_frames(
     config: RecordConfig,
     place: Place,
     drive: Drive,
@@ -335,20 +386,19 @@ def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[st
 
 
 def _unfinished(
-    config: RecordConfig,
-    ending: CarlasegError | None,
-    stop: StopRequest,
-    folder: Path,
-    frames: int,
-    left_behind: list[str],
+    config: RecordConfig, saved: _Saved, stop: StopRequest, folder: Path, left_behind: list[str]
 ) -> CarlasegError:
     """The error that ends an unfinished recording: what happened, what is safe, what to type."""
-    safe = f"{frames} complete frames are safe in {folder}"
+    safe = f"{saved.frames} complete frames are safe in {folder}"
     left = "; ".join(left_behind) if left_behind else "0 actors left behind; world settings restored"
-    again = ("go on with it", shlex.join(command_words(config)))
+    ending = saved.ending
     if ending is None:
-        return stop.interrupted(f"recording: stopped on request. {safe}; {left}.", again)
+        return stop.interrupted(f"recording: stopped on request. {safe}; {left}.", _again(config))
     said = ending.message if str(folder) in ending.message else f"{ending.message} {safe}"
-    error = type(ending)(f"{said.rstrip('.')}; {left}.", (*ending.next_steps, again))
+    error = type(ending)(f"{said.rstrip('.')}; {left}.", (*ending.next_steps, _again(config)))
     error.__cause__ = ending
     return error
+
+
+def _again(config: RecordConfig) -> tuple[str, str]:
+    return "go on with it", shlex.join(command_words(config))

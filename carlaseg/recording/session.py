@@ -157,7 +157,7 @@ class Session:
             self.map = self.world.get_map()
             self.town = str(self.map.name).rsplit("/", 1)[-1]
         except BaseException as error:
-            no_answer = self._no_answer("a world", error) if isinstance(error, RuntimeError) else None
+            no_answer = self.no_answer("a world", error) if isinstance(error, RuntimeError) else None
             self._leave()
             if no_answer is not None:
                 raise no_answer from error
@@ -249,7 +249,7 @@ class Session:
             except RuntimeError as error:
                 lost = self._exact and "time-out" in str(error)
                 if lost or attempt == 2 or not self._lifeline.holds():
-                    raise self._no_answer("a tick", error) from error
+                    raise self.no_answer("a tick", error) from error
             finally:
                 self.frame_before_tick = None
         raise AssertionError("unreachable")
@@ -297,6 +297,27 @@ class Session:
         """Have something called on the way out, before actors are destroyed; the last one given is called first."""
         self._releases.append(release)
 
+    def no_answer(self, expected: str, error: RuntimeError) -> SimulatorError:
+        """What an error of the client means: the server is gone, silent, or says what is wrong.
+
+        Args:
+            expected: what of it, for people.
+            error: the client's.
+        """
+        where = f"{self.host}:{self.port}"
+        if not self._lifeline.holds():
+            self._gone = True
+            return SimulatorError(
+                f"{where}: expected {expected}, received the end of its connection: the server is gone."
+            )
+        if "time-out" in str(error):
+            self._silent = True
+            return SimulatorError(
+                f"{where}: expected {expected} within {self.timeout_s:g} s, received nothing: the server is silent.",
+                (("find out why", "carlaseg doctor"),),
+            )
+        return SimulatorError(f"{where}: expected {expected}, received an error: {error}.")
+
     # ------------------------------------------------------------------ leaving
 
     def __exit__(
@@ -307,7 +328,7 @@ class Session:
         Raises:
             SimulatorError: in place of a RuntimeError, the one kind of error the client has.
         """
-        no_answer = self._no_answer("an answer", error) if isinstance(error, RuntimeError) else None
+        no_answer = self.no_answer("an answer", error) if isinstance(error, RuntimeError) else None
         self._leave()
         if no_answer is not None:
             raise no_answer from error
@@ -385,21 +406,6 @@ class Session:
             self.left_behind.append(f"{len(left)} actors live on although the server says it destroyed them")
         self._actor_ids.clear()
         self._sensors.clear()
-
-    def _no_answer(self, expected: str, error: RuntimeError) -> SimulatorError:
-        where = f"{self.host}:{self.port}"
-        if not self._lifeline.holds():
-            self._gone = True
-            return SimulatorError(
-                f"{where}: expected {expected}, received the end of its connection: the server is gone."
-            )
-        if "time-out" in str(error):
-            self._silent = True
-            return SimulatorError(
-                f"{where}: expected {expected} within {self.timeout_s:g} s, received nothing: the server is silent.",
-                (("find out why", "carlaseg doctor"),),
-            )
-        return SimulatorError(f"{where}: expected {expected}, received an error: {error}.")
 
 
 def _stop_listening(sensor: Any) -> None:

@@ -83,6 +83,21 @@ def test_files_that_are_gone_come_back_from_the_shards(recording: Path) -> None:
     assert len(open_dataset(recording).samples) == 5
 
 
+def test_shards_that_hold_what_is_nowhere_else_are_never_taken_away(recording: Path) -> None:
+    write_shards(recording, 2)
+    packed = contents(recording)
+    for folder in ("rgb", "seg_raw", "seg"):
+        shutil.rmtree(recording / folder)
+    assert [shard.name for shard in write_shards(recording, 2)] == list(packed), "whole already"
+    with pytest.raises(DatasetError, match="5 frames that are in its shards alone") as caught:
+        write_shards(recording, 5)
+    assert caught.value.next_steps == (("bring them back", f"carlaseg verify {recording} --repair"),)
+    assert contents(recording) == packed
+    repair(recording)
+    write_shards(recording, 5)
+    assert list(contents(recording)) == ["drive_a-000000.tar"]
+
+
 def test_a_damaged_picture_is_never_packed(tmp_path: Path) -> None:
     folder = write_recording(tmp_path / "drive.b", frames=3)
     picture = folder / "rgb/rgb_00000101.png"

@@ -51,13 +51,23 @@ print(outcome.frames, outcome.ended_by)
 """
 
 
-def test_a_stuck_ego_is_put_elsewhere_and_the_frame_after_says_so(server: Address, tmp_path: Path) -> None:
-    def undriven(*words: str) -> str:
+Undriven = Callable[..., str]
+
+
+@pytest.fixture
+def undriven(server: Address, tmp_path: Path) -> Undriven:
+    """Records a drive in which nobody drives; gives how many frames it has and what ended it."""
+
+    def record(*words: str) -> str:
         command = [sys.executable, "-c", NOBODY_DRIVES, f"port={server.port}", f"output={tmp_path}", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    return record
+
+
+def test_a_stuck_ego_is_put_elsewhere_and_the_frame_after_says_so(undriven: Undriven, tmp_path: Path) -> None:
     assert undriven("name=restarts", "frames=6") == "6 None"
     metadata = read_metadata(tmp_path / "restarts")
     frames = read_frames(tmp_path / "restarts", metadata)
@@ -70,6 +80,20 @@ def test_a_stuck_ego_is_put_elsewhere_and_the_frame_after_says_so(server: Addres
 
     assert undriven("name=ends", "frames=30", "when_stuck=end") == "2 stuck"
     assert verify(tmp_path / "ends", deep=True).ok
+
+
+@pytest.mark.slow
+def test_a_drive_that_a_rule_ended_is_complete_for_the_same_command(undriven: Undriven, tmp_path: Path) -> None:
+    # The rule ends it long before the next slot: the cameras of the second run see nothing.
+    words = ("name=ends", "frames=30", "every=30", "when_stuck=end")
+    assert undriven(*words) == "1 stuck"
+    lines = (tmp_path / "ends" / "frames.jsonl").read_bytes()
+    metadata = json.loads((tmp_path / "ends" / "recording.json").read_bytes())
+    # As after a kill between the rule and the end of the recording.
+    (tmp_path / "ends" / "recording.json").write_text(json.dumps(metadata | {"ended": None, "counts": {}}))
+    assert undriven(*words) == "1 stuck"
+    assert (tmp_path / "ends" / "frames.jsonl").read_bytes() == lines
+    assert read_metadata(tmp_path / "ends").counts["ended_by_rule"] == 1
 
 
 def test_every_lost_tick_stands_in_the_ledger_and_its_slot_is_filled_by_the_next(typed: Typed, tmp_path: Path) -> None:

@@ -168,6 +168,35 @@ def test_a_full_disk_ends_it_and_keeps_what_fitted(
     assert world_state(server) == UNTOUCHED
 
 
+DRIVER_WITHOUT_ANSWER = """
+import sys
+from pathlib import Path
+from carlaseg.config import RecordConfig, Size
+from carlaseg.errors import SimulatorError
+from carlaseg.recording import drivers, recorder
+ticks = iter(range(12))
+def before_tick(self):
+    if next(ticks, None) is None:
+        raise RuntimeError("time-out of 20000ms while waiting for the simulator")
+drivers.Autopilot.before_tick = before_tick
+common = dict(name="drive", every=1, warmup=3, traffic=0, walkers=0, size=Size(48, 64))
+config = RecordConfig(port=int(sys.argv[1]), output=Path(sys.argv[2]), **common)
+try:
+    recorder.record(config)
+except SimulatorError as error:
+    print(error.message, error.next_steps[-1][0])
+"""
+
+
+@pytest.mark.slow
+def test_a_call_between_two_ticks_that_gets_no_answer_ends_it_like_a_tick(server: Address, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DRIVER_WITHOUT_ANSWER, str(server.port), str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert "received nothing: the server is silent. 9 complete frames are safe in" in said
+    assert said.endswith("world settings restored. go on with it\n")
+    assert_valid(tmp_path / "drive", 9)
+
+
 def test_no_server_is_answered_at_once_with_both_ways_on(typed: Typed) -> None:
     pytest.importorskip("carla", reason="no carla client for this Python or platform")
     with socket.socket() as probe:
