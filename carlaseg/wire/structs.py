@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Callable
@@ -33,11 +34,28 @@ MAX_MAGNITUDE = 1e12
 """Largest number taken from a peer: leaves headroom for sums and products below the 3.4e38 of a 32-bit float."""
 
 
+MAX_SHOWN_CHARACTERS = 80
+
+
+class _Shown(reprlib.Repr):
+    """A peer's value in an error: never more of it is looked at than is shown, however long or deeply nested it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = MAX_SHOWN_CHARACTERS
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        return self.repr_str(value, level)  # type: ignore[arg-type]
+
+
+_SHOWN = _Shown()
+
+
 def wrong(where: str, expected: str, received: object) -> ProtocolError:
     """Return the error for a value that is not what its place asks for."""
-    shown = repr(received)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
+    shown = _SHOWN.repr(received)
+    if len(shown) > MAX_SHOWN_CHARACTERS:
+        shown = shown[: MAX_SHOWN_CHARACTERS - 3] + "..."
     return ProtocolError(f"{where}: expected {expected}, received {type(received).__name__} {shown}")
 
 

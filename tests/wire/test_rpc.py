@@ -132,6 +132,24 @@ def test_text_of_four_gigabytes_is_refused_at_the_cap(header, monkeypatch):
         read_all(parser, [bytes(1 << 20)])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [b"\x91" * 1020 + b"\x90", b"\xdb\x01\x00\x00\x00" + bytes(1 << 24), b"\xc6\x01\x00\x00\x00" + bytes(1 << 24)],
+    ids=["arrays in arrays", "long text", "long bytes"],
+)
+def test_an_error_shows_the_beginning_of_what_came_and_looks_at_no_more(message):
+    parser = RequestParser()
+    parser.feed(message)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError, match="an array of 4") as caught:
+            parser.next_request()
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(message) + (1 << 20), "not also the whole of it in words"
+    finally:
+        tracemalloc.stop()
+    assert len(caught.value.message) < 200
+
+
 def test_endless_message_and_swarm_of_tiny_items_are_refused(monkeypatch):
     monkeypatch.setattr(rpc, "MAX_MESSAGE_BYTES", 1 << 20)
     with pytest.raises(ProtocolError, match="no end"):
