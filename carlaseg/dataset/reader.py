@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from carlaseg.dataset.json_fields import frame_number, mapping
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata, json_line
 from carlaseg.errors import DatasetError
 
@@ -112,10 +113,11 @@ def read_frame_files(folder: Path, metadata: RecordingMetadata) -> Iterator[tupl
 def _frame_files(folder: Path) -> Iterator[tuple[int, dict[str, FileRecord]]]:
     for where, line in _whole_lines(folder):
         value = json_line(line, where)
-        frame, files = value.get("frame"), value.get("files")
-        if type(frame) is not int or not isinstance(files, dict):
-            raise DatasetError(f"{where}: expected a frame number and its files, received {line[:40]!r}.")
-        yield frame, {name: FileRecord.from_json(file, f"{where}, file {name}") for name, file in files.items()}
+        files = mapping(value.get("files"), f"{where}, files")
+        yield (
+            frame_number(value, where),
+            {name: FileRecord.from_json(file, f"{where}, file {name}") for name, file in files.items()},
+        )
 
 
 def _whole_lines(folder: Path, name: str = FRAMES_FILE) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from carlaseg.dataset.json_fields import listed, mapping, number, required, triple
+from carlaseg.dataset.json_fields import frame_number, listed, mapping, moment, number, required, triple
 from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.errors import DatasetError
 from carlaseg.labels import SCHEMES, LabelScheme
@@ -105,7 +105,7 @@ class FrameRecord:
         fields = mapping(value, where)
         weather = mapping(fields.get("weather"), f"{where}, weather")
         return cls(
-            frame=required(fields, "frame", int, where),
+            frame=frame_number(fields, where),
             timestamp_s=number(fields, "timestamp_s", where),
             ego=Pose.from_json(fields.get("ego"), f"{where}, ego"),
             sensors={
@@ -163,8 +163,8 @@ class DroppedRecord:
             DatasetError: the line is not a whole record.
         """
         fields = json_line(line, where)
-        sensors = tuple(str(name) for name in fields.get("sensors", []))
-        return cls(required(fields, "frame", int, where), required(fields, "reason", str, where), sensors)
+        sensors = tuple(str(name) for name in listed(fields, "sensors", where))
+        return cls(frame_number(fields, where), required(fields, "reason", str, where), sensors)
 
 
 @dataclass(frozen=True)
@@ -266,8 +266,8 @@ class RecordingMetadata:
             label_scheme=SCHEMES[name],
             configuration=mapping(fields.get("configuration"), where),
             command=tuple(str(word) for word in listed(fields, "command", where)),
-            started=required(fields, "started", str, where),
-            ended=None if fields.get("ended") is None else required(fields, "ended", str, where),
+            started=moment(fields, "started", where),
+            ended=None if fields.get("ended") is None else moment(fields, "ended", where),
             counts={str(key): required(counts, key, int, f"{where}, counts") for key in counts},
             instruments=tuple(
                 InstrumentRecord.from_json(instrument, f"{where}, instruments")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from carlaseg.dataset.json_fields import mapping, number, required, size_of, triple
+from carlaseg.dataset.json_fields import angle_of_view, mapping, required, size_of, triple
 
 _FOLDERS_OF_THE_PAIR = {"sensor.camera.rgb": "rgb", "sensor.camera.semantic_segmentation": "seg_raw"}
 """Of recordings that do not say, because they were made when there was nothing but the pair."""
@@ -119,7 +119,7 @@ class SensorRecord:
             blueprint=required(fields, "blueprint", str, where),
             size=size_of(fields, "size", where),
             camera_size=size_of(fields, "camera_size", where),
-            fov_deg=number(fields, "fov_deg", where),
+            fov_deg=angle_of_view(fields, "fov_deg", where),
             pose_ego=Pose.from_json(fields.get("pose_ego"), f"{where}, pose_ego"),
             attributes={str(key): str(text) for key, text in mapping(fields.get("attributes", {}), where).items()},
             folder=str(fields.get("folder") or _FOLDERS_OF_THE_PAIR.get(str(fields.get("blueprint")), "")),

@@ -332,6 +332,26 @@ def test_a_field_of_another_kind_is_a_damaged_dataset_and_never_a_fault_of_ours(
     assert all(message.startswith("recording.json") for message in refused)
 
 
+@pytest.mark.parametrize("strange", [10**400, float("nan"), float("-inf"), -1, 2**63, 0, "yesterday"])
+def test_numbers_and_times_that_cannot_be_are_no_fault_of_ours_either(recording: Path, strange: object) -> None:
+    said = metadata().to_json()
+    camera = said["rig"][0]
+    with pytest.raises(DatasetError, match=r"recording.json, rig: expected size"):
+        RecordingMetadata.from_json({**said, "rig": [{**camera, "size": [strange, 64]}]}, "recording.json")
+    with pytest.raises(DatasetError, match=r"recording.json, rig: expected fov_deg"):
+        RecordingMetadata.from_json({**said, "rig": [{**camera, "fov_deg": strange}]}, "recording.json")
+    with pytest.raises(DatasetError, match=r"recording.json: expected started as"):
+        RecordingMetadata.from_json({**said, "started": strange}, "recording.json")
+
+
+@pytest.mark.parametrize("strange", [10**400, float("nan"), -1, 2**63, "seven"])
+def test_a_frame_number_that_cannot_be_is_refused_by_every_reader(recording: Path, strange: object) -> None:
+    (recording / "frames.jsonl").write_text(json.dumps({**line(7).to_json(), "frame": strange}) + "\n")
+    for read in (open_dataset, lambda folder: list(read_lines(folder))):
+        with pytest.raises(DatasetError, match="line 1: expected a frame number"):
+            read(recording)
+
+
 def test_what_is_larger_than_any_recording_is_refused_unread(recording: Path) -> None:
     with (recording / "frames.jsonl").open("r+b") as file:
         file.truncate(reader.LARGEST_LINE_BYTES * 2)
