@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -99,7 +100,7 @@ def verify_command(config: VerifySettings) -> int:
     if config.alignment and not config.deep:
         raise ConfigError(
             "--alignment: expected --deep beside it (every picture is read), received a fast check.",
-            (("both", f"carlaseg verify {config.folder} --deep --alignment"),),
+            (("both", f"carlaseg verify {shlex.quote(str(config.folder))} --deep --alignment"),),
         )
     if config.repair:
         with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Protocol
@@ -138,11 +139,12 @@ class _Watch:
 
 
 def _refuse_inside(source: Path, output: Path) -> None:
-    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
+    whole = source.resolve()
+    if output.resolve() == whole or whole in output.resolve().parents:
         raise DatasetError(
             f"--output {output}: expected a folder outside the dataset, received one inside {source}, where it "
             "would be read as part of it.",
-            (("beside it", f"--output {source.resolve().parent / (source.resolve().name + '_converted')}"),),
+            (("beside it", f"--output {shlex.quote(f'{whole}_converted')}"),),
         )
 
 

@@ -11,6 +11,7 @@ Source: PNG (third edition), ITU T.81 for JPEG, RFC 9649 for WebP.
 from __future__ import annotations
 
 import os
+import shlex
 import struct
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def _size(head: bytes, tail: bytes, length: int, path: Path) -> tuple[int, int]:
     if not whole:
         raise DatasetError(
             f"{path}: expected a whole picture, received a truncated file ({length} bytes).",
-            (("find all of them", f"carlaseg verify {path.parent.parent}"),),
+            (("find all of them", f"carlaseg verify {shlex.quote(str(path.parent.parent))}"),),
         )
     if animated:
         raise DatasetError(f"{path}: expected one picture, received an animation. Make it single pictures or a video.")

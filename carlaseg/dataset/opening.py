@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -40,7 +41,7 @@ def open_dataset(
         what = "a file" if folder.exists() else "nothing"
         raise DatasetError(
             f"{folder}: expected a folder with a dataset, received {what} there.",
-            (("record one", f"carlaseg record --simulator embedded --output {folder}"),),
+            (("record one", f"carlaseg record --simulator embedded --output {shlex.quote(str(folder))}"),),
         )
     listing = next((answer for layout in LAYOUTS if (answer := layout(folder, split)) is not None), None)
     if listing is None:
@@ -72,7 +73,7 @@ def _require_masks(folder: Path, listing: Listing, samples: SampleTable, masked:
     raise DatasetError(
         f"{first.image_path}: expected a mask for every image ({listing.layout}), received none for "
         f"{len(samples) - masked} of {len(samples)} images.",
-        (("all of them", f"carlaseg verify {folder}"),),
+        (("all of them", f"carlaseg verify {shlex.quote(str(folder))}"),),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,6 @@ def _decode(path: Path, flags: int) -> Picture:
     if pixels is None:
         raise DatasetError(
             f"{path}: expected a whole picture, received a damaged file ({content.size} bytes).",
-            (("find all of them", f"carlaseg verify {path.parent.parent} --deep"),),
+            (("find all of them", f"carlaseg verify {shlex.quote(str(path.parent.parent))} --deep"),),
         )
     return pixels  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ Rule 3: a frame that is whole stays as it is, byte for byte.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,7 +100,7 @@ def repair(folder: Path, deep: bool = False, watch: Callable[[int, int], object]
         raise DatasetError(
             f"{folder}: expected recordings to repair, received "
             + ("a folder without one. Datasets of other makers are never changed." if folder.exists() else "nothing."),
-            (("look at it", f"carlaseg verify {folder}"),),
+            (("look at it", f"carlaseg verify {shlex.quote(str(folder))}"),),
         )
     return [_repair_one(recording, deep, watch) for recording in recordings]
 
@@ -126,7 +127,7 @@ def _repair_one(recording: Path, deep: bool, watch: Callable[[int, int], object]
         raise DatasetError(
             f"{recording}: expected to repair it, received {disk_fault(error)}. Nothing is lost: what was taken out "
             f"stands in {recording / REMOVED}.",
-            (("go on", f"carlaseg verify {recording} --repair"),),
+            (("go on", f"carlaseg verify {shlex.quote(str(recording))} --repair"),),
         ) from error
     return done
 

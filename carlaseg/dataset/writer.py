@@ -16,6 +16,7 @@ import dataclasses
 import errno
 import json
 import os
+import shlex
 import threading
 import time
 import zlib
@@ -99,7 +100,7 @@ class RecordingWriter:
                 raise DatasetError(
                     f"{folder}: expected a new or empty folder for a recording, received one with files in it. "
                     "Nothing was changed.",
-                    (("another name", f"--name {folder.name}_2"),),
+                    (("another name", f"--name {shlex.quote(f'{folder.name}_2')}"),),
                 )
             for name in self._folders():
                 (folder / name).mkdir(exist_ok=resume)
@@ -245,7 +246,10 @@ class RecordingWriter:
                 self._failure = DatasetError(
                     f"{self.folder}: expected room for another frame, received {disk_fault(error)}. "
                     f"{len(self._frames)} frames are safe in {self.folder}.",
-                    (("how much is free", f"df -h {self.folder}"), ("check them", f"carlaseg verify {self.folder}")),
+                    (
+                        ("how much is free", f"df -h {shlex.quote(str(self.folder))}"),
+                        ("check them", f"carlaseg verify {shlex.quote(str(self.folder))}"),
+                    ),
                 )
             return self._failure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
         raise ConfigError(
             f"{folder}: expected a results folder of carlaseg infer (it holds predictions.jsonl), received "
             f"{'a folder without' if folder.is_dir() else 'nothing there'}.",
-            (("perhaps", f"carlaseg evaluate {near}"),)
+            (("perhaps", f"carlaseg evaluate {shlex.quote(near)}"),)
             if near
             else (("make one", "carlaseg infer RUN --input FOLDER"),),
         )
@@ -96,7 +97,7 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
         raise ConfigError(
             f"{folder}: expected classes.json with the scheme and names of its classes, received none. An earlier "
             "carlaseg made these results.",
-            (("make them again", f"carlaseg infer --config {folder / 'config.json'} --overwrite"),),
+            (("make them again", f"carlaseg infer --config {shlex.quote(str(folder / 'config.json'))} --overwrite"),),
         ) from error
     of_name = (
         {} if truth is None else {sample.name: sample for sample in open_dataset(truth, masks_required=True).samples}
@@ -113,7 +114,7 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
         raise DatasetError(
             f"{folder}: expected predictions (ids/) with truth beside their images, received {without} without. "
             "Nothing was scored.",
-            (("the truth lies elsewhere", f"carlaseg evaluate {folder} --truth DATASET"),),
+            (("the truth lies elsewhere", f"carlaseg evaluate {shlex.quote(str(folder))} --truth DATASET"),),
         )
     run = str(_json(folder / "config.json").get("run", ""))
     return Answers(folder, run, scheme, names, tuple(answers), without)

@@ -6,6 +6,7 @@ with a recording of other settings, is refused; nothing is ever overwritten.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -62,7 +63,7 @@ def find_place(config: RecordConfig, town: str, server_version: str) -> Place:
     folder = (config.output / name).absolute()
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Place(folder, frozenset(), exists=False)
-    another = ("another name", f"carlaseg record --name {name}_2 ...")
+    another = ("another name", f"carlaseg record --name {shlex.quote(f'{name}_2')} ...")
     if not is_recording(folder):
         raise DatasetError(
             f"{folder}: expected a new folder or a recording to go on with, received something else. "
@@ -105,7 +106,7 @@ def refuse_second_drive_by_hand(place: Place, config: RecordConfig) -> None:
         raise DatasetError(
             f"{place.folder}: expected a new folder, because nobody can drive by hand the same way twice, received one "
             f"with {len(place.saved_ticks)} frames. Nothing was changed.",
-            (("another name", f"carlaseg record --driver manual --name {place.folder.name}_2 ..."),),
+            (("another name", f"carlaseg record --driver manual --name {shlex.quote(f'{place.folder.name}_2')} ..."),),
         )
 
 
@@ -126,7 +127,7 @@ def refuse_another_rig(place: Place, rig: Rig) -> None:
             raise DatasetError(
                 f"{place.folder}: expected a recording by the same rig to go on with, received one whose {name} has "
                 f"{what}. Nothing was changed.",
-                (("another name", f"carlaseg record --name {place.folder.name}_2 ..."),),
+                (("another name", f"carlaseg record --name {shlex.quote(f'{place.folder.name}_2')} ..."),),
             )
 
 

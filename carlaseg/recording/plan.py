@@ -7,6 +7,7 @@ A town belongs to one split; the same streets in training and test would make ev
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from carlaseg.config import RecordConfig, from_mapping, nearest, to_json
+from carlaseg.config import RecordConfig, check_range, from_mapping, nearest, to_json
 from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.files import unreadable
@@ -70,7 +71,7 @@ class PlannedDrive:
 
 
 @dataclass(frozen=True)
-class ServerSettings:
+class PlannedServer:
     """The server that a plan starts for itself.
 
     Attributes:
@@ -85,6 +86,14 @@ class ServerSettings:
     start_timeout_s: float = 180.0
     attempts: int = 3
 
+    def __post_init__(self) -> None:
+        """Refuse a server that cannot be started, or watched."""
+        check_range("[server] restart_every", self.restart_every, 0)
+        check_range("[server] start_timeout_s", self.start_timeout_s, 1)
+        check_range("[server] attempts", self.attempts, 1)
+        if self.command is not None:
+            server_words(self.command)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,7 +107,7 @@ class Plan:
 
     path: Path
     drives: tuple[PlannedDrive, ...]
-    server: ServerSettings
+    server: PlannedServer
 
     @property
     def frames(self) -> int:
@@ -136,11 +145,28 @@ def load_plan(path: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
                 f"{where}: expected {key} for each drive by the plan's own lists, received one in [record]."
             )
     common.setdefault("reload", True)
-    server = from_mapping(ServerSettings, _table(values, "server", where), f"{where}, [server]")
+    server = from_mapping(PlannedServer, _table(values, "server", where), f"{where}, [server]")
     drives = tuple(_drives(values, common, Path(str(values.get("output", "dataset"))), where))
     if not drives:
         raise ConfigError(f"{where}: expected at least one drive, received none: a list is empty.")
     return Plan(path, drives, server)
+
+
+def server_words(command: str) -> list[str]:
+    """The words of the line that starts a server, split as by a shell.
+
+    Raises:
+        ConfigError: there are none, or a quotation mark is not closed.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(
+            f"[server] command: expected a line as for a shell, received {command!r}: {error}."
+        ) from error
+    if not words:
+        raise ConfigError("[server] command: expected a line as for a shell, received an empty one.")
+    return words
 
 
 def _drives(values: Mapping[str, Any], common: dict[str, Any], output: Path, where: str) -> list[PlannedDrive]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,10 @@ def cost_of(plan: Plan, probe_frames: int | None) -> PlanCost:
         if missing[0].config.simulator == "server":
             _refuse_unknown_names(plan, missing[0].config)
         frame_bytes, frame_s, drive_s = _probe(missing[0], probe_frames)
-        byte_count, seconds = round(frame_bytes * frames_left), frame_s * frames_left + drive_s * len(missing)
+        # Shards hold every file once more.
+        copies = 1 if missing[0].config.shards is None else 2
+        byte_count = round(frame_bytes * frames_left * copies)
+        seconds = frame_s * frames_left + drive_s * len(missing)
     output = plan.drives[0].folder
     home = next(parent for parent in output.parents if parent.exists())
     return PlanCost(
@@ -109,25 +113,36 @@ def _probe(drive: PlannedDrive, frames: int) -> tuple[float, float, float]:
         path.write_text(json.dumps(settings), encoding="utf-8")
         say("probe", f"{frames} frames of {drive.folder.name}")
         began_s = time.monotonic()
-        command = [sys.executable, "-m", "carlaseg", "record", "--config", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+        done = _asked([sys.executable, "-m", "carlaseg", "record", "--config", str(path)])
         took_s = time.monotonic() - began_s
     if done.returncode != 0:
         said = next((line for line in done.stderr.splitlines() if line.startswith("carlaseg record:")), done.stderr)
         error = ConfigError if done.returncode == ConfigError.exit_code else SimulatorError
         raise error(f"the probe: {said.removeprefix('carlaseg record: ').strip()}")
-    outcome = json.loads(done.stdout)
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    # A rule may have ended the drive before it had all of them.
+    frames = outcome["frames"]
     return outcome["byte_count"] / frames, outcome["elapsed_s"] / frames, took_s - outcome["elapsed_s"]
+
+
+def _asked(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise SimulatorError(
+            f"the probe: expected an end within {duration(PROBE_TIMEOUT_S)} minutes, received none.",
+            (("counts alone", "carlaseg plan PLAN --no-probe"),),
+        ) from error
 
 
 def _refuse_unknown_names(plan: Plan, config: RecordConfig) -> None:
     command = [sys.executable, "-c", ASK, config.host, str(config.port), str(config.timeout)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S)
+    done = _asked(command)
     if done.returncode != 0:
         raise SimulatorError(
             f"{config.host}:{config.port}: expected a CARLA server to ask, received no answer within "
             f"{config.timeout:g} s.",
-            (("counts alone", f"carlaseg plan {plan.path} --no-probe"),),
+            (("counts alone", f"carlaseg plan {shlex.quote(str(plan.path))} --no-probe"),),
         )
     known = json.loads(done.stdout.splitlines()[-1])
     for key, names in (
@@ -154,7 +169,7 @@ def _say(plan: Plan, cost: PlanCost) -> None:
     if cost.byte_count is not None and cost.seconds is not None:
         say("size", f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free")
         say("time", f"~{duration(cost.seconds)} at the probe's pace")
-    say("next", f"carlaseg record --plan {plan.path}")
+    say("next", f"carlaseg record --plan {shlex.quote(str(plan.path))}")
 
 
 def _refuse_what_does_not_fit(plan: Plan, cost: PlanCost) -> None:

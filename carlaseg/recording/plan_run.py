@@ -7,6 +7,7 @@ recordings on disk are the state; `plan.jsonl` beside them says, for people, wha
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from carlaseg.console import result, say, stop_on_signal
 from carlaseg.dataset.reader import is_recording, line_count
 from carlaseg.dataset.shards import write_shards
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted, SimulatorError
-from carlaseg.recording.plan import Plan, PlannedDrive, load_plan
+from carlaseg.recording.plan import Plan, PlannedDrive, load_plan, server_words
 from carlaseg.recording.server_process import ServerProcess, wait_until_it_listens
 from carlaseg.recording.supervised import record_in_child
 
@@ -51,7 +52,8 @@ def run_plan(config: RecordConfig) -> int:
         if drive.config.shards is not None:
             # Each drive wrote its own; these are of drives that were complete before tars were asked for.
             write_shards(drive.folder, drive.config.shards)
-    done = sum(drive.frames_done() for drive in plan.drives)
+    # What is there, not what was asked for: a rule may have ended a drive earlier.
+    done = sum(_frames(drive) for drive in plan.drives)
     say("done", f"the plan is complete: {len(plan.drives)} drives, {done} frames")
     roots = sorted({str(drive.config.output) for drive in plan.drives})
     if config.json:
@@ -84,7 +86,9 @@ def _record_missing(plan: Plan, missing: list[PlannedDrive]) -> None:
             settings = plan.server
             assert settings.command is not None
             server = stack.enter_context(
-                ServerProcess(settings.command, first.host, first.port, settings.start_timeout_s, root / LOG_FILE)
+                ServerProcess(
+                    server_words(settings.command), first.host, first.port, settings.start_timeout_s, root / LOG_FILE
+                )
             )
         for number, drive in enumerate(missing):
             if stop.requested:
@@ -157,7 +161,7 @@ def _note(ledger: Path, drive: PlannedDrive, code: int, said: str) -> None:
 
 
 def _again(plan: Plan) -> tuple[str, str]:
-    return "go on with the plan", f"carlaseg record --plan {plan.path}"
+    return "go on with the plan", f"carlaseg record --plan {shlex.quote(str(plan.path))}"
 
 
 def _root(plan: Plan) -> Path:

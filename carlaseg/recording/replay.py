@@ -7,12 +7,13 @@ nothing can put it elsewhere: where a rule would restart, the drive ends.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from carlaseg.errors import ConfigError, SimulatorError
-from carlaseg.recording.session import Session
+from carlaseg.recording.session import Session, is_time_out
 
 LINE = re.compile(
     r"^Map: (?P<map>\S+)|^Frame \d+ at (?P<at>[\d.]+) seconds|^ Create (?P<born>\d+): (?P<type>\S+)"
@@ -108,7 +109,7 @@ class ReplayedEgo:
         try:
             text = str(self._session.client.show_recorder_file_info(self._log, False))
         except RuntimeError as error:
-            if "time-out" in str(error):
+            if is_time_out(error):
                 raise
             text = str(error)
         log = read_description(text, role)
@@ -121,7 +122,12 @@ class ReplayedEgo:
         if log.town != self._session.town:
             raise ConfigError(
                 f"{where}: expected a log of the town loaded, {self._session.town}, received one of {log.town}.",
-                (("load its town", f"carlaseg record --driver replay --replay {self._log} --town {log.town} ..."),),
+                (
+                    (
+                        "load its town",
+                        f"carlaseg record --driver replay --replay {shlex.quote(self._log)} --town {log.town} ...",
+                    ),
+                ),
             )
         if log.begins_s is None:
             known = ", ".join(f"{role} ({count})" for role, count in sorted(log.roles.items())) or "none"

@@ -19,7 +19,7 @@ from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.kinds import KINDS, SensorKind
 from carlaseg.recording.orphans import OUR_ROLE
-from carlaseg.recording.session import Session
+from carlaseg.recording.session import Session, is_time_out
 from carlaseg.recording.streams import FrameBarrier, SensorFrame, SensorStream
 
 SHARP = {"motion_blur_intensity": "0.0"}
@@ -246,6 +246,8 @@ def _mount(session: Session, ego: Any, spec: SensorSpec, blueprint: Any) -> Moun
     try:
         actor = session.spawn(blueprint, pose, attach_to=ego)
     except RuntimeError as error:
+        if is_time_out(error):
+            raise
         raise _refused(spec, error) from error
     return MountedSensor(
         spec, actor, SensorStream(spec.name), {str(key): str(value) for key, value in actor.attributes.items()}

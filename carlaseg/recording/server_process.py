@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,15 +28,15 @@ class ServerProcess:
     """The server, for as long as the `with` block lasts.
 
     Args:
-        command: what starts it, a line as for a shell (but run without one).
+        words: what starts it.
         host: where it answers then.
         port: its RPC port.
         start_timeout_s: how long it may take until it answers.
         log: file that gets what it prints.
     """
 
-    def __init__(self, command: str, host: str, port: int, start_timeout_s: float, log: Path) -> None:
-        self._words = shlex.split(command)
+    def __init__(self, words: Sequence[str], host: str, port: int, start_timeout_s: float, log: Path) -> None:
+        self._words = list(words)
         self.host, self.port = host, port
         self._start_timeout_s = start_timeout_s
         self._log = log
@@ -76,16 +77,16 @@ class ServerProcess:
             SimulatorError: it ended, or does not answer in time.
         """
         say("server", f"starting: {shlex.join(self._words)}")
-        try:
-            with self._log.open("ab") as log:
+        with self._log.open("ab") as log:
+            try:
                 # A session of its own: CARLA's start script starts another process, and both are to end.
                 self._process = subprocess.Popen(
                     self._words, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
                 )
-        except OSError as error:
-            raise ConfigError(
-                f"[server] command: expected a program, received {self._words[0]}: {disk_fault(error)}."
-            ) from error
+            except OSError as error:
+                raise ConfigError(
+                    f"[server] command: expected a program, received {self._words[0]}: {disk_fault(error)}."
+                ) from error
         deadline_s = time.monotonic() + self._start_timeout_s
         while not self._answers():
             if not self.is_alive:

@@ -44,6 +44,11 @@ RESTORE_ROUNDS = 3
 """How often the settings found are put back, at most, until the server has them."""
 
 
+def is_time_out(error: RuntimeError) -> bool:
+    """Whether an error of the client's says that nothing came, rather than what is wrong. It has one kind for both."""
+    return "time-out" in str(error)
+
+
 def import_carla() -> ModuleType:
     """CARLA's Python client.
 
@@ -247,7 +252,7 @@ class Session:
                     )
                 return frame
             except RuntimeError as error:
-                lost = self._exact and "time-out" in str(error)
+                lost = self._exact and is_time_out(error)
                 if lost or attempt == 2 or not self._lifeline.holds():
                     raise self.no_answer("a tick", error) from error
             finally:
@@ -265,7 +270,7 @@ class Session:
                 actor = self.world.spawn_actor(blueprint, pose, attach_to=attach_to)
                 break
             except RuntimeError as error:
-                if rest == 0 or "time-out" in str(error):
+                if rest == 0 or is_time_out(error):
                     raise
         if str(actor.type_id).startswith("sensor"):
             self._sensors.append(actor)
@@ -310,7 +315,7 @@ class Session:
             return SimulatorError(
                 f"{where}: expected {expected}, received the end of its connection: the server is gone."
             )
-        if "time-out" in str(error):
+        if is_time_out(error):
             self._silent = True
             return SimulatorError(
                 f"{where}: expected {expected} within {self.timeout_s:g} s, received nothing: the server is silent.",

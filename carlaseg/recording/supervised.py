@@ -89,19 +89,24 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
         if code >= 0:
             return code
         folder = Path(note.read_text(encoding="utf-8")) if note.exists() else None
-    by = signal.Signals(-code)
-    if by in (signal.SIGKILL, signal.SIGTERM):
-        what = "somebody has killed it"
-    elif _accepts_connections(config):
-        what = "the server is silent; our actors were not destroyed, the next recording clears them away"
-    else:
-        what = "the server is gone"
     # Imported when it is needed: the process that waits shall be light.
     from carlaseg.recording.closing import close_for_another
 
-    raise SimulatorError(
-        f"{config.host}:{config.port}: expected the server to answer, received nothing in the middle of a call, at "
-        f"which the carla client ends its process ({by.name}): {what}. {close_for_another(folder)}."
+    raise SimulatorError(f"{_what_ended(config, signal.Signals(-code))}. {close_for_another(folder)}.")
+
+
+def _what_ended(config: RecordConfig, by: signal.Signals) -> str:
+    cleared = "our actors were not destroyed, the next recording clears them away"
+    if by in (signal.SIGKILL, signal.SIGTERM):
+        return (
+            f"the recording process: expected to end by itself, received {by.name}: somebody has killed it, or the "
+            f"system, for want of memory; {cleared}"
+        )
+    where = "the embedded simulator" if config.simulator == "embedded" else f"{config.host}:{config.port}"
+    what = f"the server is silent; {cleared}" if _accepts_connections(config) else "the server is gone"
+    return (
+        f"{where}: expected the server to answer, received nothing in the middle of a call, at which the carla client "
+        f"ends its process ({by.name}): {what}"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording.orphans import OUR_ROLE
-from carlaseg.recording.session import Session
+from carlaseg.recording.session import Session, is_time_out
 
 PORT_ATTEMPTS = 5
 WALKING_MPS = 1.4
@@ -84,6 +84,9 @@ class Traffic:
             try:
                 return self._session.spawn(blueprint, place)
             except RuntimeError as error:
+                # A silent server has no free place either, and a town has hundreds of them.
+                if is_time_out(error):
+                    raise
                 refusal = str(error)
         raise SimulatorError(f"{self._session.town}: expected a free place for the ego, received {refusal}.")
 

@@ -15,7 +15,8 @@ import pytest
 from carlaseg.config import RecordConfig, is_plan
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.verify import verify
-from carlaseg.errors import ConfigError
+from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording import plan_cost
 from carlaseg.recording.plan import load_plan
 
 WEEKEND = """
@@ -76,6 +77,9 @@ def test_a_plan_is_every_town_weather_time_and_seed_once(tmp_path: Path) -> None
         ("every = 3", "evry = 3", "Nearest: every"),
         ("drives = 2", "drives = 0", "drives as a whole number from 1 on"),
         ('output = "dataset"', 'towns = ["Town01"]', "either towns = [...] or a table [splits]"),
+        ("[record]", "[server]\nattempts = 0\n[record]", "[server] attempts: expected at least 1, received 0"),
+        ("[record]", '[server]\ncommand = ""\n[record]', "[server] command: expected a line as for a shell"),
+        ("[record]", '[server]\ncommand = "run \'it"\n[record]', "No closing quotation"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_in_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -104,6 +108,25 @@ def test_what_a_plan_comes_to_is_said_from_a_probe(tmp_path: Path) -> None:
     assert 60 * 500 < cost["byte_count"] < 60 * 50_000
     assert cost["seconds"] > 0
     assert not (tmp_path / "out").exists(), "a probe leaves nothing"
+
+
+def embedded_plan(folder: Path, more: str = "") -> Path:
+    text = f'output = "{folder}/out"\ntowns = ["carlaseg_grid"]\nframes = 30\n'
+    return written(folder, f'{text}[record]\nsimulator = "embedded"\n{more}')
+
+
+def test_shards_take_their_room_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_cost, "_probe", lambda drive, frames: (1000.0, 0.1, 5.0))
+    plain = plan_cost.cost_of(load_plan(embedded_plan(tmp_path)), 4)
+    packed = plan_cost.cost_of(load_plan(embedded_plan(tmp_path, "shards = 10")), 4)
+    assert (plain.byte_count, packed.byte_count) == (30_000, 60_000)
+    assert plain.seconds == packed.seconds == pytest.approx(8.0)
+
+
+def test_a_probe_without_an_end_is_given_up_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_cost, "PROBE_TIMEOUT_S", 0.01)
+    with pytest.raises(SimulatorError, match="the probe: expected an end within"):
+        plan_cost.cost_of(load_plan(embedded_plan(tmp_path)), 4)
 
 
 @pytest.mark.slow

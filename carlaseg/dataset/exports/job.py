@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def convert(
         raise DatasetError(
             f"{output}: expected room to write the conversion, received {disk_fault(error)}. What is finished is safe "
             "and is not written again.",
-            (("how much is free", f"df -h {output}"), *again),
+            (("how much is free", f"df -h {shlex.quote(str(output))}"), *again),
         ) from error
     return Outcome(total, done - already, False)
 
@@ -151,14 +152,14 @@ def _take_folder(output: Path, settings: Mapping[str, Any]) -> bool:
             raise DatasetError(
                 f"{output}: expected a new folder, or one begun with the same settings, received one with another "
                 f"{', '.join(differing) or 'version'}. Nothing was changed.",
-                (("another folder", f"--output {output}_2"),),
+                (("another folder", f"--output {shlex.quote(f'{output}_2')}"),),
             )
         return bool(state.get("complete"))
     if output.is_dir() and any(output.iterdir()):
         raise DatasetError(
             f"{output}: expected a new or empty folder to write into, received one with files in it. "
             "Nothing was changed.",
-            (("another folder", f"--output {output}_2"),),
+            (("another folder", f"--output {shlex.quote(f'{output}_2')}"),),
         )
     output.mkdir(parents=True, exist_ok=True)
     _write_state(output, settings, complete=False)

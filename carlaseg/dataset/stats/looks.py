@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -47,7 +48,7 @@ def look_at(path: Path) -> Look:
     if grey is None:
         raise DatasetError(
             f"{path}: expected a whole picture, received a damaged file ({len(content)} bytes).",
-            (("find all of them", f"carlaseg verify {path.parent.parent} --deep"),),
+            (("find all of them", f"carlaseg verify {shlex.quote(str(path.parent.parent))} --deep"),),
         )
     small = cv2.resize(grey, (_HASH_SIDE + 1, _HASH_SIDE), interpolation=cv2.INTER_AREA)
     perceptual = (small[:, 1:] > small[:, :-1]).ravel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -99,7 +100,7 @@ def view_command(config: ViewSettings) -> int:
         raise DatasetError(f"{path}: expected room to write it, received {disk_fault(error)}.") from error
     console.result(str(path))
     if config.rerun is not None:
-        console.say("next", f"rerun {path}")
+        console.say("next", f"rerun {shlex.quote(str(path))}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,5 +82,5 @@ def _check(part: Path, path: Path, frames: int) -> None:
         raise DatasetError(
             f"--video {path}: expected a video of {frames} pictures, received one of {found}. Is the disk full? "
             "Nothing was left.",
-            (("how much is free", f"df -h {path.parent}"),),
+            (("how much is free", f"df -h {shlex.quote(str(path.parent))}"),),
         )
