@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from carlaseg.checkpoint import (
 )
 from carlaseg.config import TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError
+from carlaseg.training.loop import State
 
 OPTIONS = {"groups": 1, "layers_per_block": 1, "growth_rate": 2, "first_filters": 4}
 
@@ -182,6 +184,31 @@ def test_weights_that_are_no_numbers_or_lie_in_another_file_are_refused(run: Run
             load_model(run)
 
 
+def test_weights_behind_a_link_in_one_piece_or_in_huge_pieces_are_refused(run: RunFolder, tmp_path: Path) -> None:
+    whole = run.weights("best").read_bytes()
+    (tmp_path / "other.h5").write_bytes(whole)
+
+    def linked(file: h5py.File) -> None:
+        file["weights"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "weights")
+
+    def one_piece(file: h5py.File) -> None:
+        file["weights"] = np.zeros(3)
+
+    for make in (linked, one_piece):
+        run.weights("best").write_bytes(whole)
+        with h5py.File(run.weights("best"), "r+") as file:
+            del file["weights"]
+            make(file)
+        with pytest.raises(CheckpointError, match="first_conv/kernel missing, not 7x7x3x4"):
+            load_model(run)
+    run.weights("best").write_bytes(whole)
+    with h5py.File(run.weights("best"), "r+") as file:
+        del file["weights/logits/bias"]
+        file.create_dataset("weights/logits/bias", (3,), "f4", chunks=(2**28,), maxshape=(None,), compression="gzip")
+    with pytest.raises(CheckpointError, match="received 268435456 for logits/bias of 3"):
+        load_model(run)
+
+
 def test_another_hdf5_file_is_told_from_ours(run: RunFolder) -> None:
     with h5py.File(run.weights("best"), "w") as file:
         file["layers"] = np.zeros(3)
@@ -206,6 +233,8 @@ def test_a_run_that_ended_before_its_first_epoch_says_so(run: RunFolder) -> None
         ({"size": "big"}, "expected the description of a network"),
         ({"size": [10**6, 10**6]}, "expected a size of at most"),
         ({"palette": [[0, 0, 0], [1, 1, 1], [256, 0, 0]]}, "three numbers from 0 to 255"),
+        ({"num_classes": 256, "class_names": ["a"] * 256, "palette": [[0, 0, 0]] * 256}, "1 to 255 classes"),
+        ({"parameters": float("inf")}, "expected the description of a network"),
     ],
 )
 def test_a_model_card_that_makes_no_sense_is_refused(run: RunFolder, change: dict[str, Any], message: str) -> None:
@@ -229,6 +258,34 @@ def test_metrics_are_kept_a_line_an_epoch_and_as_a_table(run: RunFolder) -> None
     assert (run.path / "metrics.csv").read_text() == "epoch,loss,best\n1,2.5,\n2,1.25,True\n"
     assert run.keep_metrics(1) == [{"epoch": 1, "loss": 2.5}]
     assert len(run.metrics()) == 1
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", "9" * 5000, "[" * 100_000])
+def test_metrics_that_are_no_objects_are_refused_and_so_is_a_card(run: RunFolder, line: str) -> None:
+    (run.path / "metrics.jsonl").write_text(f'{{"epoch": 1}}\n{line}\n')
+    with pytest.raises(CheckpointError, match="one JSON object a line"):
+        run.metrics()
+    (run.path / "model.json").write_text(line)
+    with pytest.raises(CheckpointError, match=r"model\.json: expected a"):
+        run.model_card()
+
+
+def test_what_to_type_next_can_be_typed_when_a_folder_has_a_space_in_its_name(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "my runs", "fc_densenet", "one")
+    run.write_model_card(card())
+    with pytest.raises(ConfigError) as taken:
+        RunFolder.create(tmp_path / "my runs", "fc_densenet", "one")
+    with pytest.raises(CheckpointError) as unfinished:
+        load_model(run)
+    for error in (taken.value, unfinished.value):
+        assert shlex.split(error.next_steps[0][1]) == ["carlaseg", "train", "--resume", str(run.path)]
+
+
+def test_a_training_state_of_other_values_is_refused() -> None:
+    assert State.from_saved({"epoch": 2, "loss_sum": 1.5}) == State(epoch=2, loss_sum=1.5)
+    for values in ({"epoch": "two"}, {"step": -1}, {"epoch": 1.5}, {"best_mean_iou": None}, {"surprise": 1}):
+        with pytest.raises(CheckpointError, match="training state: expected"):
+            State.from_saved(values)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(run: RunFolder) -> None:

@@ -177,6 +177,26 @@ def test_a_configuration_written_by_carlaseg_reads_back_equal(tmp_path: Path) ->
         assert configs.load(command.config, file) == before
 
 
+def test_the_words_that_mean_a_configuration_give_it_back_when_typed() -> None:
+    train = configs.TrainConfig(
+        dataset=(Path("my drives"), Path("b")), loss=("ce", "dice"), loss_weights=(1.0, 0.5),
+        size=configs.Size(96, 128), epochs=3, ema=0.99, tensorboard=True, crop=configs.Size(64, 64),
+    )  # fmt: skip
+    for verb, settings in (
+        ("train", train),
+        ("record", configs.RecordConfig(frames=9)),
+        ("runs", configs.RunsConfig()),
+    ):
+        assert cli.parse(verb, cli.COMMANDS[verb], configs.flags_of(settings)) == settings
+    assert configs.flags_of(configs.StatsConfig(images=False)) == ["--no-images"]
+    assert configs.flags_of(configs.TrainConfig()) == []
+
+
+def test_a_number_that_is_none_is_outside_every_range() -> None:
+    with pytest.raises(ConfigError, match="--learning-rate: expected 1e-08 to 10, received nan"):
+        configs.TrainConfig(learning_rate=float("nan"))
+
+
 def test_an_unknown_setting_in_a_file_names_the_nearest_one(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text("epoch = 7\n")
@@ -184,7 +204,7 @@ def test_an_unknown_setting_in_a_file_names_the_nearest_one(tmp_path: Path) -> N
         configs.load(configs.TrainConfig, file)
 
 
-@pytest.mark.parametrize("text", ["epochs = ", "{", "epochs = true", 'size = "big"'])
+@pytest.mark.parametrize("text", ["epochs = ", "{", "epochs = true", 'size = "big"', f"epochs = {'9' * 5000}"])
 def test_a_file_that_cannot_be_read_is_a_configuration_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "run.toml"
     file.write_text(text)

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-import sys
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +24,8 @@ from carlaseg.files import disk_fault
 FORMAT = 1
 LARGEST_PIXELS = 2**26
 """Of the size that a network was trained at: 8192x8192."""
+LARGEST_NUM_CLASSES = 255
+"""A class id is a byte, and 255 is void."""
 LARGEST_TEXT_BYTES = 16 * 2**20
 """No text file of a run is as large as this; a larger one is refused before it is read."""
 Which = Literal["best", "last"]
@@ -87,7 +89,10 @@ class RunFolder:
                     raise ConfigError(
                         f"--run {name}: expected a name that is free, received one that {path} has. "
                         "Nothing was changed.",
-                        (("continue it", f"carlaseg train --resume {path}"), ("or", "give another --run")),
+                        (
+                            ("continue it", f"carlaseg train --resume {shlex.quote(str(path))}"),
+                            ("or", "give another --run"),
+                        ),
                     ) from None
                 return cls(path)
             while True:
@@ -119,7 +124,7 @@ class RunFolder:
         raise CheckpointError(
             f"{run}: expected a run folder (it holds config.json and model.json), received "
             f"{'a folder without them' if run.is_dir() else 'no such folder'}.",
-            (("see the runs", f"ls {runs}"),),
+            (("see the runs", f"carlaseg runs --runs {shlex.quote(str(runs))}"),),
         )
 
     @classmethod
@@ -167,13 +172,8 @@ class RunFolder:
         """
         path = self.path / name
         try:
-            if path.stat().st_size > LARGEST_TEXT_BYTES:
-                raise CheckpointError(
-                    f"{path}: expected a text file below {LARGEST_TEXT_BYTES:,} bytes, "
-                    f"received {path.stat().st_size:,}. It was not read."
-                )
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            value = json.loads(_text(path))
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: expected a readable JSON file, received {error}.") from error
         if not isinstance(value, dict):
             raise CheckpointError(f"{path}: expected a JSON object, received {type(value).__name__}.")
@@ -184,7 +184,7 @@ class RunFolder:
         self.write_json("config.json", to_json(config))
 
     def write_environment(self, **more: Any) -> None:
-        """Write versions, machine, command line, and whatever else the caller knows of the machine."""
+        """Write versions, machine, and whatever else the caller knows of the machine and of how the run began."""
         self.write_json(
             "environment.json",
             {
@@ -192,7 +192,6 @@ class RunFolder:
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "cpu_count": os.cpu_count(),
-                "command": ["carlaseg", *sys.argv[1:]],
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "packages": {
                     name: _version(name) for name in ("keras", "tensorflow", "jax", "torch", "numpy", "imgaug")
@@ -227,8 +226,12 @@ class RunFolder:
                 parameters=int(values["parameters"]),
                 input=str(values["input"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected the description of a network, received {error!r}.") from error
+        if not 1 <= card.num_classes <= LARGEST_NUM_CLASSES:
+            raise CheckpointError(
+                f"{path}: expected 1 to {LARGEST_NUM_CLASSES} classes, received {card.num_classes:,}."
+            )
         if not len(card.class_names) == len(card.palette) == card.num_classes:
             raise CheckpointError(
                 f"{path}: expected {card.num_classes} class names and colours, "
@@ -264,9 +267,12 @@ class RunFolder:
         if not path.exists():
             return []
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            records = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: expected one JSON object a line, received {error}.") from error
+        if not all(isinstance(record, dict) for record in records):
+            raise CheckpointError(f"{path}: expected one JSON object a line, received something else.")
+        return records
 
     def _write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
         self.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
@@ -276,6 +282,16 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(records)
         self.write_text("metrics.csv", text.getvalue())
+
+
+def _text(path: Path) -> str:
+    """A text file of a run; its size is looked at before it is read."""
+    size = path.stat().st_size
+    if size > LARGEST_TEXT_BYTES:
+        raise CheckpointError(
+            f"{path}: expected a text file below {LARGEST_TEXT_BYTES:,} bytes, received {size:,}. It was not read."
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +64,7 @@ def load_training_state(path: Path, model: Any) -> dict[str, Any]:
             raise CheckpointError(f"{path}: expected weights with a training state, received weights alone.")
         try:
             state = json.loads(str(file.attrs["state"]))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: expected a readable training state, received {error}.") from error
         _fill(path, file, "weights", {v.path: v for v in model.weights})
         _fill(path, file, "optimizer", _optimizer_variables(model))
@@ -86,7 +88,7 @@ def load_model(run: RunFolder, which: Which = "best") -> Any:
     if not path.is_file():
         raise CheckpointError(
             f"{path}: expected weights, received no such file; the run ended before its first epoch did.",
-            (("continue it", f"carlaseg train --resume {run}"),),
+            (("continue it", f"carlaseg train --resume {shlex.quote(str(run))}"),),
         )
     from carlaseg import models
 
@@ -147,7 +149,9 @@ def _fill(path: Path, file: Any, group: str, variables: Mapping[str, Any]) -> No
     import h5py
 
     held: dict[str, tuple[int, ...]] = {}
-    if group in file:
+    # A link may lead into another file of this machine; what is in a group of this file is found without links.
+    here = isinstance(file.get(group, getlink=True), h5py.HardLink)
+    if here and isinstance(file[group], h5py.Group):
         file[group].visititems(
             lambda name, item: held.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
         )
@@ -168,6 +172,12 @@ def _fill(path: Path, file: Any, group: str, variables: Mapping[str, Any]) -> No
             raise CheckpointError(
                 f"{path}: expected numbers inside the file, received {held_as.dtype} for {name}"
                 f"{', kept in another file' if held_as.external or held_as.is_virtual else ''}. Nothing was loaded."
+            )
+        # A piece is unpacked whole, however little of it is wanted.
+        if math.prod(held_as.chunks or ()) > math.prod(held_as.shape):
+            raise CheckpointError(
+                f"{path}: expected pieces no larger than what they make up, received {_shape(held_as.chunks)} for "
+                f"{name} of {_shape(held_as.shape)}. Nothing was loaded."
             )
     values = {name: file[f"{group}/{name}"][()] for name in wanted}
     for name, variable in variables.items():

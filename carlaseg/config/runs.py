@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from carlaseg.errors import ConfigError
 
@@ -21,7 +20,7 @@ class RunsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepConfig:
-    """Keep a run's weights as float16 with a card, small enough to share: `carlaseg infer --weights NAME` uses them."""
+    """Keep a run's best weights as float16 with a card, small to share: `carlaseg infer --weights NAME` uses them."""
 
     run: Path = Path("latest")
     """Run folder, or `latest` for the newest one under --runs."""
@@ -33,8 +32,6 @@ class KeepConfig:
     """Folder of kept weights."""
     data_licence: str = "unknown"
     """Licence of the training data in a word or a sentence, which is that of the weights too."""
-    checkpoint: Literal["best", "last"] = "best"
-    """Which weights of the run."""
     overwrite: bool = False
     """Replace kept weights even by worse ones; without it, only by ones of a better validation mIoU."""
     json: bool = False

@@ -64,7 +64,8 @@ def check_range(where: str, value: float, low: float, high: float | None = None)
     Raises:
         ConfigError: with the flag, the range and the value.
     """
-    if value < low or (high is not None and value > high):
+    # Written so that what is no number (nan) is refused, too.
+    if not (low <= value and (high is None or value <= high)):
         expected = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
         raise ConfigError(f"{where}: expected {expected}, received {value:g}.")
 
@@ -80,6 +81,21 @@ def to_json(config: Any) -> dict[str, Any]:
     left = automatic(type(config))
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     return {name: AUTO if name in left and value == left[name] else _plain(value) for name, value in values.items()}
+
+
+def flags_of(config: Any) -> list[str]:
+    """The fewest words on a command line that mean a configuration: its settings that are not the default."""
+    words: list[str] = []
+    default = to_json(type(config)())
+    for name, value in to_json(config).items():
+        flag = name.replace("_", "-")
+        if value == default[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
+    return words
 
 
 def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
@@ -122,7 +138,7 @@ def load(config_class: type[ConfigT], path: Path) -> ConfigT:
         ) from error
     try:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path}: expected TOML or JSON, received {error}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"--config {path}: expected a table of settings, received {type(values).__name__}.")

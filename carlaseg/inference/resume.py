@@ -63,7 +63,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                     line = json.loads(text)
                 except ValueError:
                     continue
-                if isinstance(line, dict) and "name" in line:
+                if isinstance(line, dict) and "name" in line and "image" in line:
                     yield line
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: expected a readable list of predictions, received {error}.") from error

@@ -3,55 +3,91 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 from carlaseg import __version__
-from carlaseg.checkpoint import ModelCard, RunFolder
-from carlaseg.config import TrainConfig
+from carlaseg.checkpoint import RunFolder
+from carlaseg.config import flags_of
 from carlaseg.console import duration
 from carlaseg.metrics import Scores, figure
-from carlaseg.pipeline import Selection
-from carlaseg.training.device import Device
+from carlaseg.training.loop import State
+from carlaseg.training.prepare import Prepared
+
+HEAD = """---
+library_name: keras
+pipeline_tag: image-segmentation
+tags: [semantic-segmentation, carla, carlaseg]
+---
+"""
+LIMITS = """## Limits
+
+Frames of one drive resemble each other, and the validation frames come from the same simulator or camera as
+the training frames: expect a lower score anywhere else. Licence of the weights: that of the training data.
+"""
 
 
-def model_card(
-    run: RunFolder,
-    config: TrainConfig,
-    card: ModelCard,
-    selection: Selection,
-    device: Device,
-    scores: Scores,
-    best_epoch: int,
-    epochs: int,
-    seconds: float,
-) -> str:
-    """The text of README.md."""
+def model_card(run: RunFolder, ready: Prepared, state: State, scores: Scores) -> str:
+    """The text of README.md.
+
+    Args:
+        run: the run folder.
+        ready: what was trained, on what.
+        state: where the run stands.
+        scores: of the best weights on the validation frames.
+    """
+    card = ready.card
     lines = [
-        "---",
-        "library_name: keras",
-        "pipeline_tag: image-segmentation",
-        "tags: [semantic-segmentation, carla, carlaseg]",
-        "---",
-        "",
+        HEAD,
         f"# {run.name}",
         "",
         f"`{card.network}` of {card.parameters:,} parameters, trained by carlaseg {__version__} to tell "
-        f"{card.num_classes} classes apart ({selection.target.title}).",
+        f"{card.num_classes} classes apart ({ready.selection.target.title}).",
         "",
-        "| | |",
-        "|---|---|",
-        f"| command | `{_command(run, config)}` |",
-        f"| trained on | {len(selection.train)} frames of {_folders(config.dataset)} |",
-        f"| validated on | {len(selection.validation)} frames; {selection.note} |",
-        f"| size | {config.size} (height x width), batch {config.batch_size}, augmentation `{config.augment}` |",
-        f"| optimiser | {config.optimizer}, {config.schedule} from {config.learning_rate:g}, seed {config.seed} |",
-        f"| machine | {device.name}; {device.backend} |",
-        f"| time | {epochs} epochs in {duration(seconds)} |",
-        f"| best epoch | {best_epoch}, by validation mean IoU |",
+        *_facts(run, ready, state),
         "",
         "## Scores on the validation frames, best weights",
         "",
+        *_scores(scores),
+        "",
+        "## Pictures",
+        "",
+        "![curves](curves.png)",
+        "",
+        f"![predictions](predictions/epoch_{state.best_epoch:03d}.jpg)",
+        "",
+        "Image, truth, prediction of the same validation frames; one such sheet an epoch lies in predictions/.",
+        "",
+        "## Use",
+        "",
+        "```",
+        f"carlaseg infer --run {shlex.quote(str(run))} --input FOLDER_OF_IMAGES",
+        "```",
+        "",
+        LIMITS,
+    ]
+    return "\n".join(lines)
+
+
+def _facts(run: RunFolder, ready: Prepared, state: State) -> list[str]:
+    """A table of what was done, with what."""
+    config, selection, device = ready.settings, ready.selection, ready.device
+    steps_s = sum(float(record.get("train_s", 0.0)) for record in run.metrics())
+    facts = {
+        "command": f"`{shlex.join(['carlaseg', 'train', *flags_of(config)])}`",
+        "trained on": f"{len(selection.train)} frames of {_folders(config.dataset)}",
+        "validated on": f"{len(selection.validation)} frames; {selection.note}",
+        "size": f"{config.size} (height x width), batch {config.batch_size}, augmentation `{config.augment}`",
+        "optimiser": f"{config.optimizer}, {config.schedule} from {config.learning_rate:g}, seed {config.seed}",
+        "machine": f"{device.name}; {device.backend}",
+        "time": f"{state.epoch} epochs, {duration(steps_s)} of training steps",
+        "best epoch": f"{state.best_epoch}, by validation mean IoU",
+    }
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())]
+
+
+def _scores(scores: Scores) -> list[str]:
+    """The means, and a table of the classes that the validation frames show."""
+    lines = [
         f"mean IoU **{scores.mean_iou:.3f}** over {scores.present} of {len(scores.classes)} classes, "
         f"pixel accuracy {scores.pixel_accuracy:.3f}, class accuracy {scores.class_accuracy:.3f}, "
         f"frequency-weighted IoU {scores.frequency_weighted_iou:.3f}",
@@ -60,42 +96,10 @@ def model_card(
         "|---|---|---|---|---|",
     ]
     for entry in sorted((c for c in scores.classes if c.present), key=lambda c: -c.share):
-        lines.append(
-            f"| {entry.name} | {entry.share:.2%} | {figure(entry.iou)} | {figure(entry.recall)} "
-            f"| {figure(entry.precision)} |"
-        )
+        ratios = " | ".join(figure(value) for value in (entry.iou, entry.recall, entry.precision))
+        lines.append(f"| {entry.name} | {entry.share:.2%} | {ratios} |")
     absent = [c.name for c in scores.classes if not c.present]
-    if absent:
-        lines += ["", f"The validation frames do not show: {', '.join(absent)}."]
-    lines += [
-        "",
-        "## Pictures",
-        "",
-        "![curves](curves.png)",
-        "",
-        f"![predictions](predictions/epoch_{best_epoch:03d}.jpg)",
-        "",
-        "Image, truth, prediction of the same validation frames; one such sheet an epoch lies in predictions/.",
-        "",
-        "## Use",
-        "",
-        "```",
-        f"carlaseg infer --run {run} --input FOLDER_OF_IMAGES",
-        "```",
-        "",
-        "## Limits",
-        "",
-        "Frames of one drive resemble each other, and the validation frames come from the same simulator or camera as",
-        "the training frames: expect a lower score anywhere else. Licence of the weights: that of the training data.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _command(run: RunFolder, config: TrainConfig) -> str:
-    """What to type for this run; the words of one of several processes are those of whoever started them."""
-    words = sys.argv[1:] if config.processes == 1 else ["train", "--config", str(run.path / "config.json")]
-    return shlex.join(["carlaseg", *words])
+    return [*lines, "", f"The validation frames do not show: {', '.join(absent)}."] if absent else lines
 
 
 def _folders(folders: tuple[Path, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shlex
 
 from carlaseg.checkpoint import RunFolder, load_weights
 from carlaseg.console import StopRequest, duration, say
@@ -47,7 +47,7 @@ def score_best(run: RunFolder, ready: Prepared, state: State, stop: StopRequest)
     if scored is None:
         raise stop.interrupted(
             f"stopped while scoring; all {state.epoch} epochs are safe in {run}.",
-            ("score it again", f"carlaseg train --resume {run}"),
+            ("score it again", f"carlaseg train --resume {shlex.quote(str(run))}"),
         )
     scores = Scores.from_confusion(scored.confusion, names)
     run.write_text("confusion.csv", confusion_csv(scored.confusion, names))
@@ -57,23 +57,10 @@ def score_best(run: RunFolder, ready: Prepared, state: State, stop: StopRequest)
     return scores
 
 
-def write_scores(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float) -> None:
+def draw_curves_and_write_card(run: RunFolder, ready: Prepared, state: State, scores: Scores) -> None:
     """Draw the curves and write the model card."""
     pictures.curves(run, run.metrics())
-    run.write_text(
-        "README.md",
-        model_card(
-            run,
-            dataclasses.replace(ready.config, epochs=ready.epochs),
-            ready.card,
-            ready.selection,
-            ready.device,
-            scores,
-            state.best_epoch,
-            state.epoch,
-            seconds,
-        ),
-    )
+    run.write_text("README.md", model_card(run, ready, state, scores))
 
 
 def say_end(run: RunFolder, ready: Prepared, state: State, scores: Scores, seconds: float, talk: Log) -> None:
@@ -93,4 +80,4 @@ def say_end(run: RunFolder, ready: Prepared, state: State, scores: Scores, secon
     if ready.device.warning:
         talk("warning", ready.device.warning)
     talk("wrote", f"{run.path.resolve()}   start with README.md, curves.png, predictions/")
-    talk("next", f"carlaseg infer --run {run} --input dataset_test")
+    talk("next", f"carlaseg infer --run {shlex.quote(str(run))} --input dataset_test")

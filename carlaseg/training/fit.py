@@ -73,7 +73,8 @@ def chosen(config: TrainConfig, selection: Selection, device: Device) -> tuple[T
     if config.batch_size != AUTO_BATCH:
         batches = [config.batch_size]
     # What a step sees; --size auto is taken with whole frames, which the last epochs or the validation need anyway.
-    stepped = [config.crop] if config.crop is not None and not config.full_size_epochs else sizes
+    flag, crop = memory.largest_pictures(config)
+    stepped = [crop] if flag == "--crop" else sizes
     free = available_memory_bytes(device)
     rows = fitting_rows(config, selection.target.num_classes, stepped, batches, frames, AUTO_TRIALS, free)
     longest_s = None

@@ -26,7 +26,7 @@ COPIED = ("model.json", "config.json", "environment.json", "metrics.jsonl", "met
 
 
 def keep(config: KeepConfig) -> Path:
-    """Keep a run's weights.
+    """Keep a run's best weights, which are those that its validation scored.
 
     Returns:
         Their folder.
@@ -43,7 +43,7 @@ def keep(config: KeepConfig) -> Path:
     if target.exists() and not config.overwrite:
         _refuse_better(RunFolder(target), mean_iou)
     prepare_backend()
-    model = load_model(run, config.checkpoint)
+    model = load_model(run, "best")
     try:
         config.weights.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".keep-", dir=config.weights) as beside:
@@ -109,7 +109,7 @@ def _card(run: RunFolder, made: RunFolder, config: KeepConfig, scores: dict[str,
         "seed": settings.get("seed", "unknown"),
         "machine": ", ".join(str(environment[key]) for key in ("device", "backend") if key in environment) or "unknown",
         "time": f"{len(epochs)} epochs, {duration(seconds)} of training steps",
-        "weights": f"{config.checkpoint}, float16, {weights.stat().st_size:,} bytes, SHA-256 `{_sha256(weights)}`",
+        "weights": f"float16, {weights.stat().st_size:,} bytes, SHA-256 `{_sha256(weights)}`",
         "kept by": f"carlaseg {__version__} from the run {run.name}",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())

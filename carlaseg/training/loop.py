@@ -76,6 +76,13 @@ class State:
             state = cls(**values)
         except TypeError as error:
             raise CheckpointError(f"training state: expected what carlaseg saves, received {error}.") from error
+        for name, start in asdict(cls()).items():
+            value = values.get(name, start)
+            whole = type(start) is int
+            if type(value) not in ((int,) if whole else (int, float)) or (whole and value < 0):
+                raise CheckpointError(
+                    f"training state: expected {'a count' if whole else 'a number'} for {name}, received {value!r}."
+                )
         return state
 
     def counted_in(self, accumulate: int, model: Any) -> State:
@@ -137,14 +144,8 @@ def train_steps(
             model.reset_metrics()  # train_on_batch gives the mean since the last reset
             loss = float(model.train_on_batch(images, masks))
             if not math.isfinite(loss):
-                raise TrainingDiverged(
-                    f"epoch {state.epoch + 1}, step {state.step + 1} of {len(batches)}: expected a finite loss, "
-                    f"received {loss}. {_what_is_safe(run)}",
-                    (
-                        ("try", f"a smaller --learning-rate than {config.learning_rate:g}, in a new run"),
-                        ("look", f"{run.path / 'check_train_batch.jpg'}: do the colours sit on the objects?"),
-                    ),
-                )
+                where = f"epoch {state.epoch + 1}, step {state.step + 1} of {len(batches)}"
+                raise diverged(where, loss, config, run)
             state.step += 1
             state.loss_sum += loss
             now_s = time.monotonic()
@@ -197,6 +198,17 @@ def validate(
             if stop is not None and stop.requested:
                 return None
     return Validation(loss_sum / max(weight_sum, 1e-6), confusion, predictions)
+
+
+def diverged(where: str, loss: float, config: TrainConfig, run: RunFolder) -> TrainingDiverged:
+    """The answer to a loss that is no number."""
+    return TrainingDiverged(
+        f"{where}: expected a finite loss, received {loss}. {_what_is_safe(run)}",
+        (
+            ("try", f"a smaller --learning-rate than {config.learning_rate:g}, in a new run"),
+            ("look", f"{run.path / 'check_train_batch.jpg'}: do the colours sit on the objects?"),
+        ),
+    )
 
 
 def _what_is_safe(run: RunFolder) -> str:

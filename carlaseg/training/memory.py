@@ -16,6 +16,13 @@ KEPT_SHARE = 1.15
 """Growth of a step's peak over the growth of the sum of all layers' outputs (measured there: `carlaseg fit` does)."""
 
 
+def largest_pictures(config: TrainConfig) -> tuple[str, Size]:
+    """The largest pictures that a step trains on, and the flag that says so: crops where no epoch has whole frames."""
+    if config.crop is not None and not config.full_size_epochs:
+        return "--crop", config.crop
+    return "--size", config.size
+
+
 def step_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
     """Expected peak memory of a training step, in bytes; mostly within 15 % on a CPU with TensorFlow.
 
@@ -44,16 +51,18 @@ def activation_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
     return sum(width_bytes.get(spec.dtype, 4) * math.prod(spec.shape) for spec in specs)
 
 
-def what_would_fit(model: Any, size: tuple[int, int], batch_size: int, available_bytes: int) -> str:
+def what_would_fit(
+    model: Any, size: tuple[int, int], batch_size: int, available_bytes: int, flag: str = "--size"
+) -> str:
     """A smaller batch, or a smaller size at batch 1, that is expected to fit: flags to type."""
     one, two = (step_bytes(model, size, count) for count in (1, 2))
     fitting = 1 + (available_bytes - one) // (two - one)
     if fitting >= 1:
-        return f"--batch-size {min(fitting, batch_size - 1)}" if batch_size > 1 else "a smaller --size"
+        return f"--batch-size {min(fitting, batch_size - 1)}" if batch_size > 1 else f"a smaller {flag}"
     for percent in range(90, 5, -10):
         height, width = (max(32, side * percent // 100 // 32 * 32) for side in size)
         if step_bytes(model, (height, width), 1) <= available_bytes:
-            return f"--batch-size 1 --size {Size(height, width)}"
+            return f"--batch-size 1 {flag} {Size(height, width)}"
     return "a smaller --model"
 
 

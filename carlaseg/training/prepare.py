@@ -66,6 +66,11 @@ class Prepared:
     built: Built | None
 
     @property
+    def settings(self) -> TrainConfig:
+        """The settings that make this run again, without those that only found its processes."""
+        return replace(self.config, resume=None, epochs=self.epochs, coordinator=None, process=None)
+
+    @property
     def model(self) -> Any:
         """The network."""
         return self._there.model
@@ -232,7 +237,8 @@ def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: Cl
 
 def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, card: ModelCard) -> None:
     images = config.batch_size // config.processes
-    needed = memory.step_bytes(model, config.size, images)
+    flag, size = memory.largest_pictures(config)
+    needed = memory.step_bytes(model, size, images)
     free = available_memory_bytes(device)
     tell(
         "network",
@@ -241,8 +247,8 @@ def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, ca
     )
     if free is not None and needed > free:
         raise ConfigError(
-            f"--size {config.size} --batch-size {config.batch_size}: expected to need less than the {memory.gib(free)} "
+            f"{flag} {size} --batch-size {config.batch_size}: expected to need less than the {memory.gib(free)} "
             f"of memory that are free, received {config.model} needing about {memory.gib(needed)}. "
             "Nothing was trained.",
-            (("would fit", memory.what_would_fit(model, config.size, images, free)),),
+            (("would fit", memory.what_would_fit(model, size, images, free, flag)),),
         )

@@ -54,7 +54,7 @@ def count_classes(selection: Selection) -> ClassCounts:
     num_classes = selection.target.num_classes
     pixels = np.zeros(num_classes, np.int64)
     shown = np.zeros(num_classes, np.int64)
-    void = 0
+    void = validated = 0
 
     def histogram(sample: Sample) -> NDArray[np.int64]:
         table = selection.tables[sample.scheme or ""]
@@ -69,11 +69,15 @@ def count_classes(selection: Selection) -> ClassCounts:
                 pixels += own
                 shown[own > 0] += own.sum()
                 void += int(counts[labels.IGNORE_ID])
+            else:
+                validated += int(counts[:num_classes].sum())
             if progress is not None:
                 progress.advance()
-    if not pixels.any():
-        raise DatasetError(
-            f"{selection.train[0].mask_path}: expected pixels of {selection.target.name} in the {len(selection.train)} "
-            "training masks, received void alone."
-        )
+    parts = (("training", selection.train, pixels.any()), ("validation", selection.validation, validated))
+    for part, its_samples, labelled in parts:
+        if not labelled:
+            raise DatasetError(
+                f"{its_samples[0].mask_path}: expected pixels of {selection.target.name} in the {len(its_samples)} "
+                f"{part} masks, received void alone."
+            )
     return ClassCounts(pixels, shown, void)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from carlaseg.checkpoint import RunFolder, load_training_state, save_weights
-from carlaseg.config import TrainConfig
+from carlaseg.config import TrainConfig, flags_of
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
 from carlaseg.errors import ConfigError, Interrupted
 from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
-from carlaseg.training.finish import Log, say_end, score_best, write_scores
-from carlaseg.training.loop import State, Validation, train_steps, validate
+from carlaseg.training.finish import Log, draw_curves_and_write_card, say_end, score_best
+from carlaseg.training.loop import State, Validation, diverged, train_steps, validate
 from carlaseg.training.prepare import Prepared, prepare, rebuilt
 from carlaseg.training.processes import agreed, joined, start_all
 from carlaseg.training.range_test import advice, range_test
@@ -109,7 +111,7 @@ def _train(config: TrainConfig) -> TrainResult | None:
     else:
         state = _saved_state(run, ready)
         run.keep_metrics(state.epoch)
-        _write_settings(run, ready)
+        run.write_config(ready.settings)
     talk = Log(run)
     for line in ready.header:
         talk.keep(*line)
@@ -135,7 +137,7 @@ def _train(config: TrainConfig) -> TrainResult | None:
             # Outside of the except block: its traceback would keep the network that has to go.
             ready, state = _again(run, ready, smaller, talk)
     seconds = time.monotonic() - began_s
-    write_scores(run, ready, state, scores, seconds)
+    draw_curves_and_write_card(run, ready, state, scores)
     say_end(run, ready, state, scores, seconds, talk)
     return TrainResult(run.path, config.model, ready.card.parameters, state.epoch, state.best_epoch, seconds, scores)
 
@@ -151,16 +153,14 @@ def train_command(config: TrainConfig) -> int:
 
 
 def _open_run(run: RunFolder, ready: Prepared) -> None:
-    _write_settings(run, ready)
-    run.write_environment(device=ready.device.name, backend=ready.device.backend)
-    run.write_model_card(ready.card)
-
-
-def _write_settings(run: RunFolder, ready: Prepared) -> None:
-    """Write the settings that make this run again, without those that only found its processes."""
-    run.write_config(
-        dataclasses.replace(ready.config, resume=None, epochs=ready.epochs, coordinator=None, process=None)
+    run.write_config(ready.settings)
+    run.write_environment(
+        # Not the words of this process: a script of one's own or one of several processes has other words.
+        command=["carlaseg", "train", *flags_of(ready.settings)],
+        device=ready.device.name,
+        backend=ready.device.backend,
     )
+    run.write_model_card(ready.card)
 
 
 def _saved_state(run: RunFolder, ready: Prepared) -> State:
@@ -182,7 +182,7 @@ def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> t
     ready = rebuilt(ready, config)
     state = _saved_state(run, ready)
     run.keep_metrics(state.epoch)
-    _write_settings(run, ready)
+    run.write_config(ready.settings)
     return ready, state
 
 
@@ -266,12 +266,18 @@ class _Outcome:
 def _validated(
     run: RunFolder, ready: Prepared, state: State, stop: StopRequest, wanted: Sequence[int]
 ) -> _Outcome | None:
-    """Score an epoch's weights, the mean of them where one is kept, and save the best; None when asked to stop."""
+    """Score an epoch's weights, the mean of them where one is kept, and save the best; None when asked to stop.
+
+    Raises:
+        TrainingDiverged: the loss is not a finite number; nothing of this epoch was saved at its end.
+    """
     target = ready.selection.target
     with nullcontext() if ready.averaged is None else ready.averaged.in_place(ready.train, state.epoch):
         validation = validate(ready.scoring, ready.validation, target.num_classes, wanted, stop)
         if validation is None:
             return None
+        if not math.isfinite(validation.loss):
+            raise diverged(f"the validation of epoch {state.epoch + 1}", validation.loss, ready.config, run)
         scores = Scores.from_confusion(validation.confusion, target.names)
         better = scores.mean_iou > state.best_mean_iou
         if better:
@@ -327,16 +333,17 @@ def _interrupted(run: RunFolder, ready: Prepared, state: State, stop: StopReques
     return stop.interrupted(
         f"stopped in epoch {state.epoch + 1} of {ready.epochs} after step {state.step} of {len(ready.train)}; weights, "
         f"optimiser and random state are safe in {run.weights('last')}.",
-        ("continue", f"carlaseg train --resume {run}"),
+        ("continue", f"carlaseg train --resume {shlex.quote(str(run))}"),
     )
 
 
 def _out_of_memory(ready: Prepared, run: RunFolder) -> ConfigError:
     config = ready.config
-    needed = memory.step_bytes(ready.model, config.size, config.batch_size)
-    fits = memory.what_would_fit(ready.model, config.size, config.batch_size, int(0.7 * needed))
+    flag, size = memory.largest_pictures(config)
+    needed = memory.step_bytes(ready.model, size, config.batch_size)
+    fits = memory.what_would_fit(ready.model, size, config.batch_size, int(0.7 * needed), flag)
     return ConfigError(
-        f"--size {config.size} --batch-size {config.batch_size}: expected a step of {config.model} to fit into memory, "
+        f"{flag} {size} --batch-size {config.batch_size}: expected a step of {config.model} to fit into memory, "
         f"received an allocation that failed (about {memory.gib(needed)} are needed). What was saved is in {run}.",
         (("should fit", fits),),
     )

@@ -215,6 +215,47 @@ class Evil:
         return os.mkdir, (str(self.path),)
 
 
+def test_a_description_of_a_gigabyte_is_not_read_whole(exported: Exported) -> None:
+    path = exported("saved_model")
+    os.truncate(path / "assets.extra" / FILE, 2**30)  # a hole: it takes no room on disk
+    with pytest.raises(CheckpointError, match=r"a description below 1,048,576 bytes, received 1,048,577\."):
+        open_artefact(path)
+
+
+def test_a_model_without_an_input_gets_one_sentence(tmp_path: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    node = helper.make_node("Constant", [], ["logits"], value_float=1.0)
+    output = helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, [])
+    model = helper.make_model(helper.make_graph([node], "g", [], [output]), opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "carlaseg", card().to_text()
+    onnx.save(model, str(tmp_path / "bare.onnx"))
+    with pytest.raises(CheckpointError, match="damaged"):
+        open_artefact(tmp_path / "bare.onnx")
+
+
+def test_an_openvino_model_that_answers_at_another_size_is_found_out(tmp_path: Path) -> None:
+    import openvino
+    from openvino import opset8 as operations
+
+    image = operations.parameter([-1, -1, -1, 3], np.uint8, name="image")
+    halves = operations.constant(np.array([1, 2, 2, 1], np.int64))
+    begin = operations.constant(np.zeros(4, np.int64))
+    end = operations.constant(np.full(4, 2**31 - 1, np.int64))
+    mask = [0] * 4
+    smaller = operations.strided_slice(operations.convert(image, "f32"), begin, end, halves, mask, mask)
+    model = openvino.Model([operations.result(smaller)], [image], "half")
+    names = ("a", "b", "c")
+    text = card(class_names=names, palette=((0, 0, 0),) * 3, scheme="camvid").to_text()
+    model.set_rt_info(text, ["carlaseg", "card"])
+    openvino.save_model(model, tmp_path / "half.xml", compress_to_fp16=False)
+    with pytest.raises(CheckpointError, match=r"logits of shape 1x24x32x3 .* received float32 of shape 1x12x16x3"):
+        open_artefact(tmp_path / "half.xml")(frame(0)[0][None], (24, 32))
+
+
 @pytest.mark.slow
 def test_a_program_that_would_run_code_is_refused_and_runs_none(exported: Exported, tmp_path: Path) -> None:
     pytest.importorskip("torch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from tiny_training import interrupt_after, settings, stored
 
 from carlaseg import config as configs
 from carlaseg.checkpoint import RunFolder, load_model, save_weights
+from carlaseg.cli import COMMANDS, parse
 from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
 from carlaseg.training import train as story
 from carlaseg.training.listing import models_command
+from carlaseg.training.memory import largest_pictures
 from carlaseg.training.network import network_options
 from carlaseg.training.train import TrainResult, train, train_command
 
@@ -41,6 +44,11 @@ def test_a_run_folder_explains_itself(finished: Finished) -> None:
     card = (result.run / "README.md").read_text()
     assert f"mean IoU **{result.scores.mean_iou:.3f}**" in card
     assert f"best epoch | {result.best_epoch}," in card
+    # What made the run is said so that it can be typed, whoever started this process.
+    typed = json.loads((result.run / "environment.json").read_text())["command"]
+    assert typed[:2] == ["carlaseg", "train"]
+    assert parse("train", COMMANDS["train"], typed[2:]) == settings(folder, run="whole")
+    assert f"| command | `{shlex.join(typed)}` |" in card
     log = (result.run / "log.txt").read_text()
     assert "8 frames of 1 drive" in log
     assert "dataset: carla-0.9.14, for " in log
@@ -117,10 +125,10 @@ def test_a_run_that_is_continued_ends_with_the_bytes_of_one_that_was_not(
     with monkeypatch.context() as patch:
         interrupt_after(images, patch)
         with pytest.raises(Interrupted, match="optimiser and random state are safe in") as caught:
-            train(settings(folder, run=f"stopped_{images}"))
-    run = folder / "runs" / f"stopped_{images}"
+            train(settings(folder, run=f"stopped after {images}"))
+    run = folder / "runs" / f"stopped after {images}"
     assert caught.value.exit_code == 130
-    assert caught.value.next_steps == (("continue", f"carlaseg train --resume {run}"),)
+    assert caught.value.next_steps == (("continue", f"carlaseg train --resume '{run}'"),)
     result = train(TrainConfig(resume=run))
     assert result is not None
     for which in ("best", "last"):
@@ -191,6 +199,33 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_step(finished: Finished,
     assert caught.value.exit_code == 7
 
 
+def test_weights_that_went_astray_in_an_epochs_last_step_are_found_by_its_validation_and_not_saved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = story.train_steps
+
+    def astray(model: Any, batches: Any, config: TrainConfig, epochs: int, state: Any, *rest: Any) -> None:
+        real(model, batches, config, epochs, state, *rest)
+        if state.epoch == 1:
+            kernel = model.get_layer("first_conv").kernel
+            kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+
+    monkeypatch.setattr(story, "train_steps", astray)
+    with pytest.raises(TrainingDiverged, match="the validation of epoch 2: expected a finite loss, received nan"):
+        train(settings(folder, run="astray"))
+    run = RunFolder(folder / "runs" / "astray")
+    assert len(run.metrics()) == 1
+    for which in ("best", "last"):
+        assert np.isfinite(np.asarray(load_model(run, which).get_layer("first_conv").kernel)).all()
+
+
+def test_the_memory_of_crops_is_reckoned_where_no_epoch_sees_whole_frames() -> None:
+    crop, size = Size(64, 64), Size(360, 480)
+    assert largest_pictures(TrainConfig(size=size)) == ("--size", size)
+    assert largest_pictures(TrainConfig(size=size, crop=crop)) == ("--crop", crop)
+    assert largest_pictures(TrainConfig(size=size, crop=crop, full_size_epochs=1)) == ("--size", size)
+
+
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_would(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected to need less than the .* GiB of memory that are free") as caught:
         train(settings(folder, size=Size(512, 512), batch_size=9000))
@@ -237,6 +272,15 @@ def test_a_mask_with_an_unknown_id_ends_it_before_the_first_step(folder: Path) -
     cv2.imwrite(str(path), mask)
     with pytest.raises(DatasetError, match=r"seg_raw_00000003\.png, pixel \(7, 5\): expected an id .* received 57"):
         train(settings(folder, scheme="carla-0.9.14"))
+    assert not (folder / "runs").exists()
+
+
+def test_validation_frames_of_void_alone_end_it_before_the_first_step(folder: Path) -> None:
+    bare = write_dataset(folder / "bare", frames=2)
+    for path in (bare / "seg_raw").iterdir():
+        cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))  # Unlabeled, which CamVid's classes have no place for
+    with pytest.raises(DatasetError, match="expected pixels of camvid in the 2 validation masks, received void alone"):
+        train(settings(folder, validation=(bare,), classes="camvid", scheme="carla-0.9.14"))
     assert not (folder / "runs").exists()
 
 

@@ -33,10 +33,10 @@ class OnnxPredictor(ArtefactPredictor):
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+            self._input = self._session.get_inputs()[0].name
         except Exception as error:  # its classes are those of a C++ library
             raise damaged(path, error) from error
         super().__init__(path, ArtefactCard.from_text(path, text), runtime_name("onnxruntime"))
-        self._input = self._session.get_inputs()[0].name
 
     def run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """Logits or ids."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.inference.artefact import KEY, ArtefactCard, check_file, damaged
+from carlaseg.inference.artefact import KEY, ArtefactCard, check_answer, check_file, damaged
 from carlaseg.inference.runtimes.opening import runtime_name
 from carlaseg.inference.runtimes.predicting import ArtefactPredictor
 from carlaseg.inference.runtimes.telemetry import without_telemetry
@@ -62,7 +62,10 @@ class OpenVinoPredictor(ArtefactPredictor):
         if len(self._model.outputs) == 1 or images.shape[1:3] != tuple(size):
             return super()._ids(images, size)
         self._check_size(images)
-        return np.array(self._infer(images)[1])
+        with self._runtime_errors_in_words(images):
+            logits, found = self._infer(images).to_tuple()
+        check_answer(self.path, self.card, logits, images)
+        return np.array(found)
 
     def _infer(self, images: NDArray[np.uint8]) -> Any:
         return self._request(images.shape).infer([images], share_inputs=True, share_outputs=True)

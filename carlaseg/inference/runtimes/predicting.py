@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +59,10 @@ class ArtefactPredictor(ABC):
             CheckpointError: the artefact does not do what its metadata says.
         """
         self._check_size(images)
-        try:
+        with self._runtime_errors_in_words(images):
             answer = self.run(images)
-        except (CheckpointError, MemoryError):
-            raise
-        except Exception as error:  # every runtime has its own
-            raise CheckpointError(
-                f"{self.path}: expected an answer of {self.name} to pictures of {images.shape[1]}x{images.shape[2]}, "
-                f"received {' '.join(str(error).split())[:300]}."
-            ) from error
         check_answer(self.path, self.card, answer, images)
-        return answer
+        return answer if self.card.output == "ids" else np.asarray(answer, np.float32)
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of images, at their own size.
@@ -88,9 +83,7 @@ class ArtefactPredictor(ABC):
                 "class ids.",
                 (("make one", "carlaseg export RUN without --argmax"),),
             )
-        return np.concatenate([self.answer(images[i : i + 1]) for i in range(len(images))]).astype(
-            np.float32, copy=False
-        )
+        return np.concatenate([self.answer(images[i : i + 1]) for i in range(len(images))])
 
     def warm(self, shape: tuple[int, ...], size: tuple[int, int]) -> float:
         """Let the runtime prepare for a shape before the clock runs, and return the seconds it took."""
@@ -113,6 +106,18 @@ class ArtefactPredictor(ABC):
                 f"{self.path}: expected class ids below {self.card.num_classes}, received {int(ids.max())}."
             )
         return np.asarray(ids, np.uint8)[None]
+
+    @contextmanager
+    def _runtime_errors_in_words(self, images: NDArray[np.uint8]) -> Iterator[None]:
+        try:
+            yield
+        except (CheckpointError, MemoryError):
+            raise
+        except Exception as error:  # every runtime has its own
+            raise CheckpointError(
+                f"{self.path}: expected an answer of {self.name} to pictures of {images.shape[1]}x{images.shape[2]}, "
+                f"received {' '.join(str(error).split())[:300]}."
+            ) from error
 
     def _check_size(self, images: NDArray[np.uint8]) -> None:
         if self.card.size is not None and images.shape[1:3] != self.card.size:

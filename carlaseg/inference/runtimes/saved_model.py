@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carlaseg.backend import prepare_backend
 from carlaseg.errors import CheckpointError
-from carlaseg.inference.artefact import FILE, ArtefactCard, check_file, damaged, not_ours
+from carlaseg.inference.artefact import FILE, LARGEST_CARD_BYTES, ArtefactCard, check_file, damaged, not_ours
 from carlaseg.inference.runtimes.opening import runtime_name
 from carlaseg.inference.runtimes.predicting import ArtefactPredictor
 
@@ -45,7 +45,8 @@ class SavedModelPredictor(ArtefactPredictor):
         if not text.is_file():
             raise not_ours(path)
         check_file(text)
-        card = ArtefactCard.from_text(path, text.read_bytes())
+        with text.open("rb") as file:
+            card = ArtefactCard.from_text(path, file.read(LARGEST_CARD_BYTES + 1))
         prepare_backend()
         import tensorflow as tf
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel

@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.errors import CheckpointError
-from carlaseg.inference.artefact import FILE, LARGEST_ARTEFACT_BYTES, ArtefactCard, check_file, damaged
+from carlaseg.inference.artefact import (
+    FILE,
+    LARGEST_ARTEFACT_BYTES,
+    LARGEST_CARD_BYTES,
+    ArtefactCard,
+    check_file,
+    damaged,
+)
 from carlaseg.inference.runtimes.opening import runtime_name
 from carlaseg.inference.runtimes.predicting import ArtefactPredictor
 
@@ -97,7 +104,8 @@ def _checked(path: Path) -> bytes | None:
                 if payload["use_pickle"] is not False or not MEMBERS.fullmatch(f"data/{kind}/{payload['path_name']}"):
                     raise refused(path, f"the pickled tensor {name!r}")
         _check_graph(path, _json(path, archive, entries["models/model.json"]))
-        return archive.read(entries[f"extra/{FILE}"])
+        with archive.open(entries[f"extra/{FILE}"]) as file:
+            return file.read(LARGEST_CARD_BYTES + 1)
 
 
 def _json(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
