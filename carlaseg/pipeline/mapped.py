@@ -5,6 +5,7 @@ tables, the size. A file that was changed makes another hash; nothing stale is e
 Rule 2: every frame carries a checksum, looked at once a process. What a power cut left half written is decoded again.
 Rule 3: all kept data sets together take no more than half of what the disk could give; the least recently used go
 first, never one that a process is using. The room is taken at once: a mapped file on a full disk would be a crash.
+Rule 4: one process at a time makes files, or room for them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import shutil
 import weakref
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +77,15 @@ def open_frames(
     folder = root / _digest(samples, tables, size)
     pixels = len(samples) * size[0] * size[1]
     try:
-        if not (folder / "sums").is_file():
-            _make_room(root, pixels * BYTES_A_PIXEL)
-            folder.mkdir(parents=True, exist_ok=True)
-            # Last the file that says all are there.
-            for name, length in (("images", 3 * pixels), ("masks", pixels), ("sums", 4 * len(samples))):
-                _reserve(folder / name, length)
-        os.utime(folder)
-        return FramesOnDisk(folder, len(samples), size)
+        with _one_at_a_time(root):
+            if not (folder / "sums").is_file():
+                _make_room(root, pixels * BYTES_A_PIXEL)
+                folder.mkdir(parents=True, exist_ok=True)
+                # Last the file that says all are there.
+                for name, length in (("images", 3 * pixels), ("masks", pixels), ("sums", 4 * len(samples))):
+                    _reserve(folder / name, length)
+            os.utime(folder)
+            return FramesOnDisk(folder, len(samples), size)
     except (OSError, ValueError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise NoRoomOnDisk(f"{folder} could not be written ({error})") from error
@@ -151,6 +153,21 @@ def _reserve(path: Path, length: int) -> None:
 
 def _length(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
+
+
+@contextlib.contextmanager
+def _one_at_a_time(root: Path) -> Iterator[None]:
+    """Runs that start together, as those of `--processes` do, must not empty the files that another has mapped."""
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root.with_name(f"{root.name}.lock"), os.O_RDWR | os.O_CREAT)
+    try:
+        with contextlib.suppress(ImportError, OSError):  # Windows; a file system without locks
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _shared_lock(folder: Path) -> int:

@@ -184,6 +184,31 @@ def test_the_least_recently_used_frames_make_room_and_those_in_use_do_not(
     assert "every epoch decodes again" in capsys.readouterr().err
 
 
+def test_a_run_that_starts_beside_another_does_not_empty_the_files_that_it_has_mapped(
+    samples, cache_folder, monkeypatch
+) -> None:
+    reserve, second_waits = mapped._reserve, threading.Event()
+
+    def slowly(path: Path, length: int) -> None:
+        if path.name == "sums" and not second_waits.is_set():
+            other.start()
+            second_waits.wait(0.2)  # as long as it takes the other to come here, too, if nothing holds it back
+        reserve(path, length)
+
+    def open_too() -> None:
+        opened.append(Frames(samples, SAME, SIZE, "disk"))
+
+    opened: list[Frames] = []
+    other = threading.Thread(target=open_too)
+    monkeypatch.setattr(mapped, "_reserve", slowly)
+    first = Frames(samples, SAME, SIZE, "disk")
+    second_waits.set()
+    whole = first.gather(np.arange(7))
+    other.join()
+    assert np.array_equal(first.gather(np.arange(7))[0], whole[0])
+    assert opened[0].gather(np.arange(7))[0].any()
+
+
 def test_datasets_are_mixed_by_their_weights_and_every_frame_comes_in_time(samples) -> None:
     part_of = np.array([0, 0, 0, 0, 0, 1, 1])
     batches = for_training(samples, SAME, SIZE, 4, seed=1, mix=Mix(part_of, (1, 3)))
