@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from carlaseg.children import environment
 from carlaseg.config import DemoConfig
 from carlaseg.console import duration, result, say
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted
@@ -141,7 +142,8 @@ def _claim(config: DemoConfig) -> None:
 
 def _run(step: Step) -> None:
     # Ctrl-C reaches the child as well (same process group): it ends cleanly and says what is safe; here we only wait.
-    with subprocess.Popen([sys.executable, "-m", "carlaseg", *step.words], stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "carlaseg", *step.words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()) as process:
         while True:
             try:
                 code = process.wait()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from carlaseg import __version__
+from carlaseg.children import environment
 from carlaseg.config import DoctorConfig
 from carlaseg.console import result
 from carlaseg.errors import CarlasegError
@@ -79,7 +80,7 @@ def check_training_step(config: DoctorConfig) -> Check:
         capture_output=True,
         text=True,
         timeout=180,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=environment(TF_CPP_MIN_LOG_LEVEL="3"),
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -250,7 +251,8 @@ def doctor_command(config: DoctorConfig) -> int:
 
 
 def _carlaseg(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "carlaseg", *words], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "carlaseg", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment())
 
 
 def _installed(name: str) -> bool:

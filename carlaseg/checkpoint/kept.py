@@ -7,6 +7,7 @@ They lie in `weights/` of the current folder, of the source tree, or of the inst
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from carlaseg.checkpoint.run import RunFolder
@@ -46,5 +47,8 @@ def find_kept(name: str) -> RunFolder:
     raise CheckpointError(
         f"--weights {name}: expected the name of weights kept under {FOLDER}/, received one that is not there. {there}"
         + (f" Nearest: {near}." if near else ""),
-        (("keep those of a run", f"carlaseg keep RUN --name {name}"), ("or use a run", "carlaseg infer --run RUN")),
+        (
+            ("keep those of a run", f"carlaseg keep RUN --name {shlex.quote(Path(name).name)}"),
+            ("or use a run", "carlaseg infer --run RUN"),
+        ),
     )

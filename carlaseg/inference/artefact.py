@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def not_ours(path: Path) -> CheckpointError:
     return CheckpointError(
         f"{path}: expected an artefact that `carlaseg export` wrote (it says which classes it knows), "
         "received one without that.",
-        (("make one", f"carlaseg export RUN --output {path}"),),
+        (("make one", f"carlaseg export RUN --output {shlex.quote(str(path))}"),),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -143,7 +144,9 @@ def _paths(word: str) -> list[Path]:
     if not glob.has_magic(word):
         raise DatasetError(
             f"{path}: expected a folder, an image or a video, received nothing there.",
-            (("record one", f"carlaseg record --simulator embedded --output {path}"),) if not path.suffix else (),
+            (("record one", f"carlaseg record --simulator embedded --output {shlex.quote(word)}"),)
+            if not path.suffix
+            else (),
         )
     found = [Path(name) for name in sorted(glob.glob(word, recursive=True), key=in_reading_order)]
     # A pattern such as a/** finds folders on its way; they are what was wanted only where nothing else is.

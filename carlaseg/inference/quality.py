@@ -75,7 +75,7 @@ class Segmenter:
         return config.tta == "none" and config.tiles is None and not more
 
     def try_out(self, size: tuple[int, int]) -> None:
-        """Go the way of the settings once, before anybody's files are touched: nothing where ids are enough.
+        """Go an artefact's way of the settings once, before anybody's files are touched; a run's network can do all.
 
         Args:
             size: (height, width) the network sees.
@@ -83,7 +83,7 @@ class Segmenter:
         Raises:
             ConfigError: an exported file cannot do it: it takes one size alone, or gives no logits.
         """
-        if not self._ids_are_enough:
+        if not self._ids_are_enough and not isinstance(self._runtime, KerasPredictor):
             self._by_logits(np.zeros((1, *size, 3), np.uint8))
 
     def warm(self, images: NDArray[np.uint8], size: tuple[int, int]) -> float:

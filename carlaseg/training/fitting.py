@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from carlaseg.children import environment
 from carlaseg.config import Size, TrainConfig, to_json
 from carlaseg.console import say
 from carlaseg.errors import ConfigError
@@ -205,7 +206,7 @@ def _try(row: Row, config: TrainConfig, num_classes: int, trials: Trials) -> Non
     try:
         done = subprocess.run(
             [sys.executable, "-m", "carlaseg.training.trial", json.dumps({**settings, "num_classes": num_classes})],
-            capture_output=True, text=True, timeout=trials.minutes * 60, env=os.environ,
+            capture_output=True, text=True, timeout=trials.minutes * 60, env=environment(),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         row.note = f"longer than {trials.minutes:g} min"

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import RunFolder
+from carlaseg.children import environment
 from carlaseg.config import TrainConfig, to_json
 from carlaseg.console import StopRequest, say
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted
@@ -75,13 +76,14 @@ def start_all(config: TrainConfig) -> int:
 
 
 def _start(settings: Path, coordinator: str, rank: int, config: TrainConfig, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {"KERAS_BACKEND": "jax", **os.environ}
+    variables = environment()
+    variables.setdefault("KERAS_BACKEND", "jax")
     if len(nvidia_gpus()) >= config.processes:
-        environment.setdefault("CUDA_VISIBLE_DEVICES", str(rank))  # each would otherwise take the memory of all
+        variables.setdefault("CUDA_VISIBLE_DEVICES", str(rank))  # each would otherwise take the memory of all
     return subprocess.Popen(
         [sys.executable, "-m", "carlaseg", "train", "--config", str(settings)]
         + ["--coordinator", coordinator, "--process", str(rank)],
-        env=environment,
+        env=variables,
         stdout=None if rank == 0 else subprocess.DEVNULL,
         stderr=None if rank == 0 else log,
         # A terminal's Ctrl-C would reach all of them, at different steps; it goes to process 0 alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,14 @@ def continued(config: TrainConfig) -> tuple[TrainConfig, RunFolder]:
         changes[item.name] = wanted
     if differences:
         name, was, wanted = differences[0]
+        folder = shlex.quote(str(run))
         more = f" ({len(differences) - 1} more settings differ)" if len(differences) > 1 else ""
         raise ConfigError(
             f"--resume {run}: expected the run's own settings, received --{name} {wanted} where the run has "
             f"{was}{more}. Nothing was changed.",
             (
-                ("continue it", f"carlaseg train --resume {run}"),
-                ("or a new run", f"carlaseg train --init-from {run} --{name} {wanted}"),
+                ("continue it", f"carlaseg train --resume {folder}"),
+                ("or a new run", f"carlaseg train --init-from {folder} --{name} {wanted}"),
             ),
         )
     return dataclasses.replace(before, **changes), run

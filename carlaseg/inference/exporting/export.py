@@ -256,11 +256,8 @@ def _check(config: ExportConfig, form: Format) -> None:
         )
     require(*form.packages)
     if config.output is not None and config.output.suffix.lower() != form.suffix:
-        raise ConfigError(
-            f"--output {config.output}: expected a name that ends in {form.suffix}"
-            if form.suffix
-            else f"--output {config.output}: expected the name of a folder, without a suffix",
-        )
+        wanted = f"a name that ends in {form.suffix}" if form.suffix else "the name of a folder, without a suffix"
+        raise ConfigError(f"--output {config.output}: expected {wanted}, received {config.output.name}.")
 
 
 def _refuse_taken(path: Path, config: ExportConfig) -> None:

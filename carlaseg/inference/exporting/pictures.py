@@ -49,7 +49,7 @@ def calibration_pictures(
         samples: Sequence[Sample] = open_dataset(config.calibration_data, config.scheme).samples
         source = str(config.calibration_data)
     else:
-        samples = _selection(run, "--calibration-data DIR", "carlaseg export RUN --calibration-data DIR").train
+        samples = _selection(run, "--calibration-data").train
         source = f"the training set of {run.name}"
     chosen = spread(samples, config.calibration)
     pictures = tuple(resized_image(read_image(sample.image_path), size)[None] for sample in chosen)
@@ -76,7 +76,7 @@ def labelled_pictures(config: ExportConfig, run: RunFolder, card: ModelCard, siz
         samples: Sequence[Sample] = data.samples
         source = str(config.validation_data)
     else:
-        selection = _selection(run, "--validation-data DIR", "carlaseg export RUN --validation-data DIR")
+        selection = _selection(run, "--validation-data")
         samples, tables = selection.validation, dict(selection.tables)
         source = f"the validation set of {run.name}"
     chosen = spread(samples, config.images or len(samples))
@@ -93,8 +93,12 @@ def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [samples[int(place)] for place in np.linspace(0, len(samples) - 1, count)]
 
 
-def _selection(run: RunFolder, flag: str, command: str) -> Selection:
+def _selection(run: RunFolder, flag: str) -> Selection:
     """The frames a run was made of.
+
+    Args:
+        run: the run folder.
+        flag: what names a folder in their place.
 
     Raises:
         DatasetError: they are no longer where they were.
@@ -111,5 +115,5 @@ def _selection(run: RunFolder, flag: str, command: str) -> Selection:
         raise DatasetError(
             f"{run}: expected the pictures it was trained on ({folders}, seen from here), received: {error.message} "
             "Nothing was exported.",
-            (("name a folder", f"{command.replace('RUN', str(run))}  ({flag})"),),
+            (("name a folder", f"the same command with {flag} DIR"),),
         ) from error

@@ -8,7 +8,6 @@ example picture (a pickle), and conditions, so that what is left is a graph and 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import warnings
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from carlaseg.checkpoint import RunFolder, load_model
+from carlaseg.children import environment
 from carlaseg.errors import CarlasegError
 from carlaseg.inference.artefact import FILE, ArtefactCard
 from carlaseg.inference.exporting.formats import Task
@@ -35,7 +35,7 @@ def write(task: Task) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "carlaseg.inference.exporting.torch_program"],
         input=json.dumps(request),
-        env={**os.environ, "KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""},
+        env=environment(KERAS_BACKEND="torch", CUDA_VISIBLE_DEVICES=""),
         capture_output=True,
         text=True,
         check=False,
