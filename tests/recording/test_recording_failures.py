@@ -20,7 +20,7 @@ from recordings_made import SMALL, UNTOUCHED, wait_for_frames
 from carlaseg.dataset.reader import read_metadata
 from carlaseg.dataset.verify import verify
 from carlaseg.recording.embedded import EmbeddedSimulator
-from carlaseg.simulator.testing import Address, served_by
+from carlaseg.simulator.testing import Address, faulty_simulator, served_by
 
 Typed = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -195,6 +195,21 @@ def test_a_call_between_two_ticks_that_gets_no_answer_ends_it_like_a_tick(server
     assert "received nothing: the server is silent. 9 complete frames are safe in" in said
     assert said.endswith("world settings restored. go on with it\n")
     assert_valid(tmp_path / "drive", 9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blueprint", ["vehicle.*", "sensor.camera.*"])
+def test_a_server_that_is_silent_at_a_spawn_is_silent_and_not_full_or_unable(typed: Typed, blueprint: str) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    # What the client says after its time-out, at once: else each of a town's many places would take that long.
+    words = "time-out of 20000ms while waiting for the simulator"
+    plan = f'[[fault]]\nkind = "spawn_failure"\nblueprint = "{blueprint}"\ntext = "{words}"\nfirst = 1\n'
+    with faulty_simulator(plan, seed=5) as simulator:
+        done = typed("--port", str(simulator.port), "--frames", "2")
+        asked = simulator.report()["struck"]
+    assert done.returncode == 3, done.stderr
+    assert "received nothing: the server is silent" in done.stderr
+    assert asked == [1], "nobody asks a silent server for another place"
 
 
 def test_no_server_is_answered_at_once_with_both_ways_on(typed: Typed) -> None:
