@@ -103,7 +103,7 @@ USAGE = """usage: carlaseg VERB [--flags]        carlaseg VERB --help
 
 {verbs}
 
-Every verb takes --config FILE (TOML, or the config.json of an earlier recording, run or result) and --debug.
+Every verb takes --config FILE (TOML, a recording's recording.json, a run's or result's config.json) and --debug.
 The shortest way to see it work, offline and without CARLA:  carlaseg demo"""
 
 PLAIN_WORDS = (

@@ -119,6 +119,13 @@ def test_the_help_names_every_verb() -> None:
     assert all(f"  {verb} " in text for verb in cli.COMMANDS)
 
 
+def test_the_settings_of_a_recording_can_be_passed_back_as_they_lie() -> None:
+    (drive, *_) = sorted(ROOT.glob("dataset/*/recording.json"))
+    settings = cli.parse("record", cli.COMMANDS["record"], ["--config", str(drive), "--seed", "77"])
+    said = json.loads(drive.read_text())["configuration"]
+    assert configs.to_json(settings) == {**configs.to_json(configs.RecordConfig()), **said, "seed": 77}
+
+
 def test_a_mistyped_verb_names_the_nearest_one() -> None:
     done = carlaseg("trian")
     assert done.returncode == 2

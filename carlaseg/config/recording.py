@@ -33,7 +33,7 @@ class DriveSettings:
     replay_ego: str = "hero"
     """role_name of the vehicle in that log which carries the rig."""
     warmup: int = 20
-    """Ticks before the first saved frame, for cars to settle and exposure to adapt."""
+    """Ticks before the first saved frame, for cars to settle and exposure to adapt; 0 is taken as 1."""
     settle: int = 60
     """Ticks to wait at most, before the drive begins, until pictures have settled; 0 does not wait."""
 
@@ -184,6 +184,8 @@ class RecordConfig(OutputSettings, RuleSettings, ServerSettings, WorldSettings, 
         check_range("--queue-mb", self.queue_mb, 1)
         check_range("--timeout", self.timeout, 0.1)
         check_range("--port", self.port, 1, 65535)
+        if self.traffic_port is not None:
+            check_range("--traffic-port", self.traffic_port, 1, 65535)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,7 @@ def from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], where: 
 
 
 def load(config_class: type[ConfigT], path: Path) -> ConfigT:
-    """Read a configuration file: TOML, or JSON as carlaseg itself writes it.
+    """Read a configuration file: TOML, or JSON as carlaseg itself writes it, a recording's `recording.json` included.
 
     Raises:
         ConfigError: no such file, not TOML or JSON, an unknown key, a value of the wrong kind.
@@ -142,6 +142,9 @@ def load(config_class: type[ConfigT], path: Path) -> ConfigT:
         raise ConfigError(f"--config {path}: expected TOML or JSON, received {error}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"--config {path}: expected a table of settings, received {type(values).__name__}.")
+    # A recording.json holds the settings among all else that a recording says of itself.
+    if isinstance(settings := values.get("configuration"), dict):
+        values = settings
     return from_mapping(config_class, values, f"--config {path}")
 
 

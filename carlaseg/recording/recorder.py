@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from carlaseg import __version__
-from carlaseg.config import RecordConfig, to_json
+from carlaseg.config import RecordConfig, flags_of, to_json
 from carlaseg.console import Progress, StopRequest, say, stop_on_signal
 from carlaseg.dataset import open_dataset
 from carlaseg.dataset.contact_sheet import contact_sheet
@@ -138,21 +138,6 @@ def _record_once(config: RecordConfig, stop: StopRequest) -> RecordResult:
         stage_s=watch.seconds,
         ended_by=drive.ended_by,
     )
-
-
-def command_words(config: RecordConfig) -> tuple[str, ...]:
-    """The shortest command line that means this configuration."""
-    words = ["carlaseg", "record"]
-    plain, default = to_json(config), to_json(RecordConfig())
-    for name, value in plain.items():
-        flag = name.replace("_", "-")
-        if value == default[name]:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            words += [f"--{flag}", str(value)]
-    return tuple(words)
 
 
 def _open_session(config: RecordConfig, stack: ExitStack) -> Session:
@@ -347,7 +332,7 @@ def _metadata(config: RecordConfig, session: Session, drive: Drive, label_scheme
         instruments=drive.rig.instrument_records,
         label_scheme=label_scheme,
         configuration=to_json(config),
-        command=command_words(config),
+        command=_typed(config),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -375,7 +360,7 @@ def _pack(config: RecordConfig, folder: Path) -> None:
 
 def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, int], config: RecordConfig) -> None:
     try:
-        write_card(folder, metadata, counts, command_words(config))
+        write_card(folder, metadata, counts, _typed(config))
         samples = open_dataset(folder).samples
         shown = min(CONTACT_SHEET_FRAMES, len(samples))
         spread = [samples[number * len(samples) // shown] for number in range(shown)]
@@ -401,4 +386,8 @@ def _unfinished(
 
 
 def _again(config: RecordConfig) -> tuple[str, str]:
-    return "go on with it", shlex.join(command_words(config))
+    return "go on with it", shlex.join(_typed(config))
+
+
+def _typed(config: RecordConfig) -> tuple[str, ...]:
+    return "carlaseg", "record", *flags_of(config)

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from carlaseg.config import Size, from_mapping, nearest
+from carlaseg.config import Size, check_range, from_mapping, nearest
 from carlaseg.dataset.rig_records import Pose
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError
@@ -121,6 +121,7 @@ def _sensors_of(values: Mapping[str, Any], where: str) -> list[SensorSpec]:
         raise ConfigError(f"{where}: expected a name of small letters, digits and _, received {mount.name!r}.")
     if not mount.sensors:
         raise ConfigError(f"{where}: expected sensors, some of {', '.join(KINDS)}, received none.")
+    check_range(f"{where}, fov_deg", mount.fov_deg, 1, 170)
     specs = []
     pose = Pose(_three(mount.location_m, "location_m", where), _three(mount.rotation_deg, "rotation_deg", where))
     for kind in mount.sensors:

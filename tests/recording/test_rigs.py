@@ -103,6 +103,7 @@ def test_the_rigs_of_published_datasets_see_what_their_calibration_says() -> Non
         ("sise = '4x4'\n[[mount]]\nname='a'\nsensors=['rgb']", "Nearest: size"),
         ("[[mount]]\nname='a'\nsensors=['rgbd']\nsize='4x4'", "Nearest: rgb"),
         ("[[mount]]\nname='a'\nsensors=['rgb']", "the cameras' size"),
+        ("fov_deg=0\n[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'", "mount a, fov_deg: expected 1 to 170"),
         ("[[mount]]\nname='../a'\nsensors=['gnss']", "small letters, digits and _"),
         ("[[mount]]\nname='a'\nsensors=['gnss']\nlocation_m=[1, 2]", "location_m as 3 numbers, received 2"),
         ("[[mount]]\nname='a'\nsensors=['gnss', 'gnss']", "gnss_a again"),
