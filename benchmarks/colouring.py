@@ -9,9 +9,6 @@ Interleaved, median of the rounds. The loop is the plain one: for each row, for 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from measuring import write_results  # noqa: E402
 
 from carlaseg.inference.panels import colours  # noqa: E402
 from carlaseg.labels import scheme  # noqa: E402
@@ -70,11 +68,7 @@ def main() -> int:
         figures = f"{1e3 * row['loop_s']:9.2f} {1e3 * row['ours_s']:9.3f} {row['times']:6.0f}x"
         print(f"{row['size']:<9} {figures}", flush=True)
     if not quick:
-        machine = {"cpu_count": os.cpu_count(), "platform": platform.platform(), "opencv": cv2.__version__}
-        path = ROOT / "benchmarks" / "results" / "colouring.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+        write_results("colouring", ("opencv-python", "numpy"), rows=rows)
     met = all(row["times"] >= GOAL for row in rows)
     print(f"goal {GOAL:g}x: {'met' if met else 'missed'}")
     return 0 if met else 1

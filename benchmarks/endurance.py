@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from measuring import machine  # noqa: E402
 
 from carlaseg.dataset.reader import read_metadata  # noqa: E402
 from carlaseg.dataset.verify import verify  # noqa: E402
@@ -111,7 +112,7 @@ def main() -> None:
     print("  frames   recorder      simulator")
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(frames, arguments.rig, arguments.size, Path(temporary))
-    figures |= {"machine": platform.platform(), "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    figures |= {"machine": machine(["carla", "numpy"]), "when": datetime.now(UTC).isoformat(timespec="seconds")}
     print(
         f"{figures['frames']} frames ({figures['rig']}) in {figures['elapsed_s']:.0f} s, {figures['dropped']} dropped; "
         f"from the first quarter on the recorder grew by {figures['recorder_growth_mb']} MB, the simulator by "

@@ -10,9 +10,6 @@ is what `carlaseg record` writes unless asked otherwise.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from measuring import write_results  # noqa: E402
 
 from carlaseg.config import RecordConfig, Size  # noqa: E402
 from carlaseg.dataset import open_dataset, read_image  # noqa: E402
@@ -116,11 +114,7 @@ def main() -> int:
     for title, rows in tables.items():
         show(title, rows)
     if not arguments.quick:
-        machine = {"cpu_count": os.cpu_count(), "platform": platform.platform(), "opencv": cv2.__version__}
-        path = ROOT / "benchmarks" / "results" / "picture_formats.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"machine": machine, "tables": tables}, indent=2) + "\n", encoding="utf-8")
-        print(f"\nwrote {path.relative_to(ROOT)}")
+        write_results("picture_formats", ("opencv-python", "numpy"), tables=tables)
     return 0
 
 

@@ -14,9 +14,6 @@ both sides, and only threads help there: with two cores it is at most twice as f
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -31,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from measuring import write_results  # noqa: E402
 
 from carlaseg.config import Size  # noqa: E402
 from carlaseg.dataset import Dataset, Sample, open_dataset  # noqa: E402
@@ -157,12 +155,7 @@ def main() -> int:
                 data = open_dataset(Path(scratch) / "camvid", "camvid", "train")
                 rows.append(compare("CamVid", data, given.size, rounds, frames))
     if not given.quick and given.dataset is None:
-        machine = {"cpu_count": os.cpu_count(), "platform": platform.platform(), "opencv": cv2.__version__}
-        text = json.dumps({"machine": machine, "rounds": rounds, "threads": WORKERS, "rows": rows}, indent=2)
-        path = ROOT / "benchmarks" / "results" / "pipeline.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+        write_results("pipeline", ("opencv-python", "numpy", "imgaug"), rounds=rounds, threads=WORKERS, rows=rows)
     met = rows[0]["first_epoch_times"] >= GOAL_FIRST and rows[0]["later_epochs_times"] >= GOAL_LATER
     print(f"goal, first row: {GOAL_FIRST:g}x and {GOAL_LATER:g}x: {'met' if met else 'missed'}")
     return 0 if met else 1

@@ -18,7 +18,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import platform
 import queue
 import socket
 import statistics
@@ -34,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import carla  # noqa: E402
+from measuring import machine  # noqa: E402
 
 from carlaseg.recording.traffic_watch import TrafficWatch  # noqa: E402
 
@@ -330,7 +330,7 @@ def towns(folder: Path, ticks: int, rounds: int) -> dict[str, Any]:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     ticks, rounds = (20, 1) if arguments.quick else (150, 5)
-    result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    result: dict[str, Any] = {"machine": machine(["carla", "panda3d", "numpy"])}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CARLASEG_CACHE_DIR"] = cache
         if "pairs" in arguments.only:

@@ -23,6 +23,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from measuring import RESULTS, write_results
 from numpy.typing import NDArray
 
 from carlaseg.metrics import Scores, confusion_matrix
@@ -31,7 +32,7 @@ from carlaseg.simulator.scene import BodyKind, CameraSpec, Frame, Pose, Town, Vi
 from carlaseg.simulator.town_library import TownLibrary
 
 BATCH, VOID = 4, 255
-RESULTS = Path(__file__).parent / "results" / "teaches_carla.json"
+NAME = "teaches_carla"
 TARGET = 0.70
 SIDES = ("embedded", "real")
 # Name, tags of CARLA 0.9.14 (drawn here), tags of CARLA 0.9.10 to 0.9.13 (the real frames). Others are void.
@@ -255,8 +256,7 @@ def main() -> None:
         scores = scores_of(trained(pairs, steps, given.seed, side), test)
         found[side] = {"mean": scores.mean_iou, **{row.name: row.iou for row in scores.classes}}
         if not given.quick:
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps({**size, "iou": found}, indent=1) + "\n")
+            write_results(NAME, ("keras", "tensorflow", "numpy", "opencv-python"), **size, iou=found)
     print(f"\n{'class':<16}" + "".join(f"{side:>10}" for side in found))
     for name in (*(row[0] for row in CLASSES), "mean"):
         cells = (found[side].get(name) for side in found)
@@ -268,9 +268,10 @@ def main() -> None:
 
 def earlier(size: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """Figures of the last run, if it was of the same size."""
-    if not RESULTS.is_file():
+    path = RESULTS / f"{NAME}.json"
+    if not path.is_file():
         return {}
-    kept: dict[str, Any] = json.loads(RESULTS.read_text())
+    kept: dict[str, Any] = json.loads(path.read_text())
     same = all(kept.get(key) == value for key, value in size.items())
     return dict(kept["iou"]) if same else {}
 

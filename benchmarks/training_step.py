@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import write_results
 
 SIZE, BATCH, CLASSES = (160, 160), 4, 13
-RESULTS = Path(__file__).parent / "results" / "training_step.json"
+PACKAGES = ("tensorflow", "keras", "numpy")
 TARGETS = {"step_s": 1.3, "first_step_s": 1.8, "image_to_mask_s": 2.0, "image_to_mask_pixel_loop_s": 2.0}
 
 
@@ -68,22 +67,8 @@ def main() -> int:
         print(f"{name:<28} {plain:>9.3f} {ours:>9.3f} {ratios[name]:>6.2f}x {target:>6.1f}x")
     print(f"{'peak_memory_mib':<28} " + " ".join(f"{medians[v]['peak_memory_mib']:>9.0f}" for v in ("plain", "ours")))
     if not given.quick:
-        RESULTS.parent.mkdir(exist_ok=True)
-        machine = {"machine": platform.machine(), "python": platform.python_version(), **versions()}
-        RESULTS.write_text(
-            json.dumps(
-                {"machine": machine, "turns": turns, "medians": medians, "ratios": ratios, "all": figures}, indent=1
-            )
-            + "\n"
-        )
+        write_results("training_step", PACKAGES, turns=turns, medians=medians, ratios=ratios, all=figures)
     return 0
-
-
-def versions() -> dict[str, str]:
-    """Versions of what was measured."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("tensorflow", "keras", "numpy")}
 
 
 def start(variant: str) -> subprocess.Popen[str]:
