@@ -22,6 +22,7 @@ _SIGN_CONTROLS: dict[str, Control] = {LIGHT_TYPE: "lights", "206": "stop", "205"
 _RULE_STOP_M = 5.4
 _RULE_CROSSING_M = (1.2, 4.2)
 _SHORTEST_M = 16.0
+_BESIDE_CROSSING_M, _SHORTEST_STRETCH_M = 0.2, 0.3
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,15 @@ def find_crossings(network: RoadNetwork, approaches: list[Approach]) -> list[Cro
             a, b = (approach.s_at(back) for back in _RULE_CROSSING_M)
             result.append(Crossing(approach.road, min(a, b), max(a, b)))
     return result
+
+
+def clear_of(crossings: list[Crossing], start: float, end: float) -> list[tuple[float, float]]:
+    """The stretches of a road from `start` to `end` that leave its zebra crossings clear."""
+    stretches = [(start, end)]
+    for crossing in crossings:
+        low, high = crossing.from_s - _BESIDE_CROSSING_M, crossing.to_s + _BESIDE_CROSSING_M
+        stretches = [piece for a, b in stretches for piece in ((a, min(b, low)), (max(a, high), b))]
+    return [(a, b) for a, b in stretches if b - a > _SHORTEST_STRETCH_M]
 
 
 def _crossing(road: Road, crosswalk: Crosswalk) -> Crossing:

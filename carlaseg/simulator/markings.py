@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.simulator.approaches import Approach, Crossing
+from carlaseg.simulator.approaches import Approach, Crossing, clear_of
 from carlaseg.simulator.mesh import MeshBuilder, strip
 from carlaseg.simulator.opendrive import LaneSection, Road, RoadNetwork
 from carlaseg.simulator.pavement import CHORD_ERROR_M, STEP_M
@@ -74,7 +74,7 @@ def _lane_lines(builder: MeshBuilder, road: Road, section: LaneSection, crossing
             for offset, solid in lines:
                 # The outermost boundary of a lane belongs to the lane: its line lies inside.
                 edge = bounds[lane.id] - np.sign(lane.id) * width / 2 + offset * _DOUBLE_GAP_M
-                for a, b in _without(start, end, crossings):
+                for a, b in clear_of(crossings, start, end):
                     if solid:
                         inside = stations[(stations > a + 0.05) & (stations < b - 0.05)]
                         s = np.concatenate([[a], inside, [b]])
@@ -101,15 +101,6 @@ def _dashes(road: Road, start: float, end: float, stations: Array, edge: Array, 
 def _pieces(road: Road, length: float) -> int:
     """Into how many pieces paint of this length is cut: over a crest a long straight piece would sink into the road."""
     return 1 if road.elevation.is_constant else max(1, round(length))
-
-
-def _without(start: float, end: float, crossings: list[Crossing]) -> list[tuple[float, float]]:
-    """The stretches of start..end that leave zebra crossings clear."""
-    stretches = [(start, end)]
-    for crossing in crossings:
-        low, high = crossing.from_s - 0.2, crossing.to_s + 0.2
-        stretches = [piece for a, b in stretches for piece in ((a, min(b, low)), (max(a, high), b))]
-    return [(a, b) for a, b in stretches if b - a > 0.3]
 
 
 def _paint(builder: MeshBuilder, right: Array, left: Array, color: tuple[int, int, int]) -> None:

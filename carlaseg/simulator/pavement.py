@@ -54,6 +54,8 @@ _SIDEWALK_TYPES = frozenset(["sidewalk", "curb", "walking"])
 _THINNEST_LANE_M = 0.02
 # Around junctions without sidewalks of their own, and how wide a gap between sidewalks there is closed, halved.
 _CORNER_M, _GAP_M, _NEAR_M = 2.2, 4.2, 6.0
+# Slits between what is paved side by side, halved: grass in them would stand before the kerb.
+_SLIT_M = 0.05
 _HIGHWAY_LANES = 4
 _EDGE_STEP_M, _EDGE_ERROR_M = 2.0, 0.02
 
@@ -269,9 +271,12 @@ class Pavement:
 
     @cached_property
     def all(self) -> BaseGeometry:
-        """Every paved place, joined, junction gaps closed."""
+        """Every paved place, joined, junction gaps and slits closed."""
         everything = [self.roads, self.sidewalks, *self.junction_roads.values(), *self.junction_sidewalks.values()]
-        return shapely.union_all(everything, grid_size=1e-4)
+        joined = shapely.union_all(everything, grid_size=1e-4)
+        closed = joined.buffer(_SLIT_M, join_style="mitre").buffer(-_SLIT_M, join_style="mitre")
+        # The places themselves once more: buffering moves their edges by some millimetres.
+        return shapely.union_all([closed, joined], grid_size=1e-4)
 
     def is_free(self, shape: BaseGeometry, clearance: float = 0.0) -> bool:
         """Whether a shape stays `clearance` metres from every road and sidewalk."""

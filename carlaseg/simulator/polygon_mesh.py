@@ -39,6 +39,28 @@ def triangulate(polygon: Polygon) -> Array:
     return triangles[np.abs(twice_area) > 1e-9]
 
 
+def rim(triangles: Array) -> Array:
+    """Edges (m, 2, 2) beyond which there is no other triangle; their own is to the left.
+
+    They have every corner that triangles have there: faces hung from them leave no crack, nor do those inside, where
+    two triangles have one edge between them and a third has a corner on it.
+
+    Args:
+        triangles: float64 (n, 3, 2), counter-clockwise.
+    """
+    edges = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 2)
+    corners, ends = np.unique(np.round(edges.reshape(-1, 2), 4), axis=0, return_inverse=True)
+    low, high = np.sort(ends.reshape(-1, 2), axis=1).T
+    # Neighbours run along their edge in opposite ways, and so do the two long sides of a sliver.
+    way = np.where(ends.reshape(-1, 2)[:, 0] == low, 1, -1) * (low != high)
+    _, which = np.unique(low * len(corners) + high, return_inverse=True)
+    left_over = np.bincount(which.ravel(), way).astype(int)[which.ravel()]
+    alone = np.flatnonzero(way * left_over > 0)
+    _, first = np.unique(which.ravel()[alone], return_index=True)
+    result: Array = edges[alone[first]]
+    return result
+
+
 def tessellate(region: BaseGeometry, cell: float) -> Array:
     """Triangles (n, 3, 2) that fill `region`, none reaching over a line of the square grid of `cell` metres."""
     pieces: list[Array] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
-from shapely.geometry.polygon import orient
 
+from carlaseg.simulator.approaches import Crossing, clear_of
 from carlaseg.simulator.height_field import HeightField
 from carlaseg.simulator.mesh import MeshBuilder, strip
 from carlaseg.simulator.pavement import SIDEWALK_M, LaneStrip, Pavement
-from carlaseg.simulator.polygon_mesh import polygons_of, tessellate
+from carlaseg.simulator.polygon_mesh import rim, tessellate
 
 Array = NDArray[np.float64]
 
@@ -26,63 +26,94 @@ _WALK_COLOR = (196, 190, 180)
 _KERB_COLOR = (212, 210, 204)
 
 
-def build_road_surfaces(builder: MeshBuilder, pavement: Pavement) -> None:
-    """Add every paved surface of the map."""
+def build_road_surfaces(builder: MeshBuilder, pavement: Pavement, crossings: list[Crossing]) -> None:
+    """Add every paved surface of the map; medians leave zebra crossings clear."""
     outermost = {(lane.road, lane.section_s, lane.lane > 0): lane for lane in pavement.strips}
     for lane in pavement.strips:
         if lane.junction != -1:
             continue
         if lane.surface == "sidewalk":
             _sidewalk(builder, lane)
+        elif lane.surface == "median":
+            _median(builder, lane, [crossing for crossing in crossings if crossing.road.id == lane.road])
         else:
             _roadway(builder, lane, outermost[lane.road, lane.section_s, lane.lane > 0] is lane)
     _far_roadways(builder, pavement)
     heights = {j: HeightField.of_lanes(strips) for j, strips in _junction_strips(pavement).items()}
     for junction, region in pavement.junction_roads.items():
-        _region(builder, "asphalt_junction", ROAD_TAG, region, heights[junction], 0.0, _JUNCTION_COLOR)
-        _skirt(builder, region, heights[junction], 0.0)
+        triangles = tessellate(region, _CELL_M)
+        _surface(builder, "asphalt_junction", ROAD_TAG, triangles, heights[junction], 0.0, _JUNCTION_COLOR)
+        _skirt(builder, triangles, heights[junction], 0.0)
     for junction, region in pavement.junction_sidewalks.items():
-        roads = pavement.junction_roads.get(junction)
-        near_road = region.intersection(roads.buffer(_KERB_TOP_M)) if roads is not None else region.difference(region)
-        height = heights[junction]
-        _region(builder, "kerb", SIDEWALK_TAG, near_road, height, SIDEWALK_M, _KERB_COLOR, small=True)
-        rest = region.difference(near_road)
-        _region(builder, "paving", SIDEWALK_TAG, rest, height, SIDEWALK_M, _WALK_COLOR, small=True)
-        _region(builder, "paving", SIDEWALK_TAG, region, height, SIDEWALK_M, _WALK_COLOR, stand_in=True)
-        _skirt(builder, region, height, SIDEWALK_M)
+        _junction_sidewalk(builder, region, pavement.junction_roads.get(junction), heights[junction])
+
+
+def _junction_sidewalk(
+    builder: MeshBuilder, region: BaseGeometry, roads: BaseGeometry | None, height: HeightField
+) -> None:
+    """A junction's sidewalk: kerbstones where it meets the road, slabs behind, kerbs down all around."""
+    near_road = region.intersection(roads.buffer(_KERB_TOP_M)) if roads is not None else region.difference(region)
+    kerb = tessellate(near_road, _CELL_M)
+    slabs = tessellate(region.difference(near_road), _CELL_M)
+    _surface(builder, "kerb", SIDEWALK_TAG, kerb, height, SIDEWALK_M, _KERB_COLOR, small=True)
+    _surface(builder, "paving", SIDEWALK_TAG, slabs, height, SIDEWALK_M, _WALK_COLOR, small=True)
+    # From far away there is no texture, which large faces would tear.
+    far = tessellate(region, _FAR_CELL_M)
+    _surface(builder, "paving", SIDEWALK_TAG, far, height, SIDEWALK_M, _WALK_COLOR, stand_in=True)
+    _skirt(builder, np.concatenate([kerb, slabs]), height, SIDEWALK_M)
 
 
 def _roadway(builder: MeshBuilder, lane: LaneStrip, is_outermost: bool) -> None:
     color = _ROAD_COLOR if lane.type in ("driving", "bidirectional") else _SHOULDER_COLOR
-    if lane.surface == "median":
-        _median(builder, lane)
-        return
     builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color, small=True)
     if is_outermost:
         # Roads without a sidewalk end in the open: close the edge down into the terrain.
         _wall(builder, "asphalt", ROAD_TAG, lane.outer, lane.lane > 0, 0.0, color)
+    _ends(builder, "asphalt", ROAD_TAG, lane.right, lane.left, 0.0, color)
 
 
-def _median(builder: MeshBuilder, lane: LaneStrip) -> None:
-    """A paved island with kerbs all round, a little narrower than its lane: lines are painted on the lane's edges."""
-    across = lane.left - lane.right
-    width = np.linalg.norm(across, axis=1, keepdims=True)
+def _median(builder: MeshBuilder, lane: LaneStrip, crossings: list[Crossing]) -> None:
+    """Paved islands on a lane of asphalt, which shows where people cross."""
     builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=_ROAD_COLOR, small=True)
-    builder.quads("paving", GROUND_TAG, strip(lane.right, lane.left), colors=_WALK_COLOR, stand_in=True)
+    _ends(builder, "asphalt", ROAD_TAG, lane.right, lane.left, 0.0, _ROAD_COLOR)
+    start, end = float(lane.s[0]), float(lane.s[-1])
+    islands = clear_of(crossings, start, end)
+    for a, b in islands:
+        _island(builder, *_stretch(lane, a, b))
+    edges = [start, *(s for island in islands for s in island), end]
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        if b > a:
+            builder.quads("asphalt", ROAD_TAG, strip(*_stretch(lane, a, b)), colors=_ROAD_COLOR, stand_in=True)
+
+
+def _stretch(lane: LaneStrip, start: float, end: float) -> tuple[Array, Array]:
+    """The right and the left edge of a part of a lane, each (n, 3)."""
+    s = np.concatenate([[start], lane.s[(lane.s > start) & (lane.s < end)], [end]])
+    right, left = (
+        np.stack([np.interp(s, lane.s, line[:, k]) for k in range(3)], axis=-1) for line in (lane.right, lane.left)
+    )
+    return right, left
+
+
+def _island(builder: MeshBuilder, right: Array, left: Array) -> None:
+    """Paving with kerbs all round, a little narrower than its lane: lines are painted on the lane's edges."""
+    across = left - right
+    width = np.linalg.norm(across, axis=1, keepdims=True)
+    builder.quads("paving", GROUND_TAG, strip(right, left), colors=_WALK_COLOR, stand_in=True)
     if float(width.min()) < 4 * _KERB_TOP_M:
         return
     inset = across / width * _KERB_TOP_M
     up = np.array([0.0, 0.0, SIDEWALK_M])
-    right, left = lane.right + inset, lane.left - inset
+    right, left = right + inset, left - inset
     for low, high, material, color in (
         (right, right + inset, "kerb", _KERB_COLOR),
         (right + inset, left - inset, "paving", _WALK_COLOR),
         (left - inset, left, "kerb", _KERB_COLOR),
     ):
         builder.quads(material, GROUND_TAG, strip(low, high) + up, colors=color, small=True)
-    ends = np.array([left[0], right[0]]), np.array([right[-1], left[-1]])
-    for line, facing_left in ((right, False), (left, True), *((end, False) for end in ends)):
+    for line, facing_left in ((right, False), (left, True)):
         _wall(builder, "kerb", GROUND_TAG, line, facing_left, SIDEWALK_M, _KERB_COLOR)
+    _ends(builder, "kerb", GROUND_TAG, right, left, SIDEWALK_M, _KERB_COLOR)
 
 
 def _far_roadways(builder: MeshBuilder, pavement: Pavement) -> None:
@@ -116,6 +147,19 @@ def _sidewalk(builder: MeshBuilder, lane: LaneStrip) -> None:
     builder.quads("paving", SIDEWALK_TAG, far, colors=_WALK_COLOR, stand_in=True)
     for line, facing_left in ((lane.left, True), (lane.right, False)):
         _wall(builder, "kerb", SIDEWALK_TAG, line, facing_left, SIDEWALK_M, _KERB_COLOR)
+    _ends(builder, "kerb", SIDEWALK_TAG, lane.right, lane.left, SIDEWALK_M, _KERB_COLOR)
+
+
+def _ends(
+    builder: MeshBuilder, material: str, tag: int, right: Array, left: Array, top: float, color: tuple[int, int, int]
+) -> None:
+    """Upright faces across both ends of a strip.
+
+    The next piece of road has other corners along the seam, and corners are drawn on whole pixels: through the cracks
+    one must not see below the ground.
+    """
+    for line in (np.array([left[0], right[0]]), np.array([right[-1], left[-1]])):
+        _wall(builder, material, tag, line, False, top, color)
 
 
 def _wall(
@@ -127,10 +171,18 @@ def _wall(
     top: float,
     color: tuple[int, int, int],
 ) -> None:
-    """Upright faces along a polyline (n, 3), from below the terrain to `top` above the road."""
-    face = strip(line + [0, 0, _FOOT_M], line + [0, 0, top])
-    face = face[:, [1, 0, 3, 2]] if facing_left else face
-    length = np.linalg.norm(line[1:] - line[:-1], axis=1) / 4.0
+    """Upright faces along a polyline (n, 3)."""
+    edges = np.stack([line[1:], line[:-1]] if facing_left else [line[:-1], line[1:]], axis=1)
+    _upright(builder, material, tag, edges, top, color)
+
+
+def _upright(
+    builder: MeshBuilder, material: str, tag: int, edges: Array, top: float, color: tuple[int, int, int]
+) -> None:
+    """Faces on edges (n, 2, 3), to the right of each, from below the terrain to `top` above the road."""
+    a, b = edges[:, 0], edges[:, 1]
+    face = np.stack([a + [0, 0, _FOOT_M], b + [0, 0, _FOOT_M], b + [0, 0, top], a + [0, 0, top]], axis=1)
+    length = np.linalg.norm(b - a, axis=1) / 4.0
     tall = np.full_like(length, (top - _FOOT_M) / 4.0)
     zero = np.zeros_like(length)
     uv = np.stack([np.stack([zero, length, length, zero], 1), np.stack([zero, zero, tall, tall], 1)], axis=-1)
@@ -145,11 +197,11 @@ def _junction_strips(pavement: Pavement) -> dict[int, list[LaneStrip]]:
     return grouped
 
 
-def _region(
+def _surface(
     builder: MeshBuilder,
     material: str,
     tag: int,
-    region: BaseGeometry,
+    triangles: Array,
     height: HeightField,
     lift: float,
     color: tuple[int, int, int],
@@ -157,8 +209,7 @@ def _region(
     small: bool = False,
     stand_in: bool = False,
 ) -> None:
-    # From far away there is no texture, which large faces would tear.
-    triangles = tessellate(region, _FAR_CELL_M if stand_in else _CELL_M)
+    """Triangles (n, 3, 2) of the plane, `lift` metres above the road's height."""
     if len(triangles) == 0:
         return
     z = height(triangles.reshape(-1, 2)) + lift
@@ -166,13 +217,9 @@ def _region(
     builder.flat_triangles(material, tag, corners, colors=color, small=small, stand_in=stand_in)
 
 
-def _skirt(builder: MeshBuilder, region: BaseGeometry, height: HeightField, lift: float) -> None:
-    """Faces around a region, outward, down into the terrain: kerbs of a sidewalk, the open edge of a road."""
+def _skirt(builder: MeshBuilder, triangles: Array, height: HeightField, lift: float) -> None:
+    """Faces around a surface, outward, down into the terrain: kerbs of a sidewalk, the open edge of a road."""
     material, tag = ("kerb", SIDEWALK_TAG) if lift > 0 else ("asphalt", ROAD_TAG)
-    for polygon in polygons_of(region, 0.05):
-        # Counter-clockwise outside, clockwise inside: `walls` then faces away from the surface.
-        oriented = orient(polygon)
-        for ring in (oriented.exterior, *oriented.interiors):
-            points = np.asarray(ring.coords)[:-1, :2]
-            z = height(points)
-            builder.walls(material, tag, points, z + _FOOT_M, z + lift, _KERB_COLOR, small=True)
+    edges = rim(triangles)
+    z = height(edges.reshape(-1, 2)).reshape(-1, 2, 1)
+    _upright(builder, material, tag, np.concatenate([edges, z], axis=2), lift, _KERB_COLOR)

@@ -67,7 +67,7 @@ def build_town(name: str = GENERATED_TOWNS[0], seed: int = 0, opendrive: str | N
     ground = Ground(pavement, stage(2))
     landscape = shape_landscape(pavement, ground, stage(4))
     builder = MeshBuilder()
-    build_road_surfaces(builder, pavement)
+    build_road_surfaces(builder, pavement, crossings)
     build_markings(builder, network, approaches, crossings)
     ground.mesh(builder, stage(3))
     scenery = build_scenery(builder, pavement, ground, landscape, approaches, network, stage)
