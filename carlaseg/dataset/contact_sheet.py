@@ -17,6 +17,8 @@ from carlaseg.labels import scheme
 
 _BORDER = 4
 _BACKGROUND = 32
+_LONGEST_SIDE = {".png": 1_000_000, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+"""Pixels of what OpenCV writes. Source: limits of libpng as it is built, libjpeg and WebP."""
 
 
 def contact_sheet(samples: Sequence[Sample], path: Path, columns: int = 4, height: int = 160) -> None:
@@ -29,7 +31,7 @@ def contact_sheet(samples: Sequence[Sample], path: Path, columns: int = 4, heigh
         height: height of one picture in pixels.
 
     Raises:
-        DatasetError: no samples, or one is damaged.
+        DatasetError: no samples, one is damaged, or the sheet would be larger than its format allows.
     """
     if not samples:
         raise DatasetError(f"{path}: expected samples for a contact sheet, received none.")
@@ -37,7 +39,14 @@ def contact_sheet(samples: Sequence[Sample], path: Path, columns: int = 4, heigh
     cell_width = max(pair.shape[1] for pair in pairs) + _BORDER
     columns = min(columns, len(pairs))
     rows = -(-len(pairs) // columns)
-    sheet = np.full((rows * (height + _BORDER) + _BORDER, columns * cell_width + _BORDER, 3), _BACKGROUND, np.uint8)
+    size = (rows * (height + _BORDER) + _BORDER, columns * cell_width + _BORDER)
+    if max(size) > _LONGEST_SIDE[path.suffix.lower()]:
+        raise DatasetError(
+            f"{path}: expected a sheet of at most {_LONGEST_SIDE[path.suffix.lower()]} pixels a side "
+            f"({path.suffix}), received one of {size[0]}x{size[1]}. Nothing was written.",
+            (("smaller", "carlaseg view with a smaller --height, fewer --columns or --frames"),),
+        )
+    sheet = np.full((*size, 3), _BACKGROUND, np.uint8)
     for position, pair in enumerate(pairs):
         top = _BORDER + position // columns * (height + _BORDER)
         left = _BORDER + position % columns * cell_width

@@ -48,7 +48,7 @@ class Answers:
 
     Attributes:
         folder: of the results.
-        run: the run folder or file they come from, as config.json says.
+        run: the run folder, the exported file, or the name of kept weights, as config.json says.
         scheme: label scheme of the predictions.
         names: of the classes.
         answers: the images with truth and a prediction, in order.
@@ -116,7 +116,8 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
             "Nothing was scored.",
             (("the truth lies elsewhere", f"carlaseg evaluate {shlex.quote(str(folder))} --truth DATASET"),),
         )
-    run = str(_json(folder / "config.json").get("run", ""))
+    settings = _json(folder / "config.json")
+    run = str(settings.get("model") or settings.get("weights") or settings.get("run", ""))
     return Answers(folder, run, scheme, names, tuple(answers), without)
 
 
@@ -179,7 +180,7 @@ def _sample(folder: Path, line: Mapping[str, Any]) -> Sample | None:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:

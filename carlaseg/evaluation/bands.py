@@ -91,19 +91,22 @@ class Bands:
 
 
 def choose_bands(depths: Sequence[Path | None], limits_m: Sequence[float]) -> Bands:
-    """Distance bands where every image has depth, row bands where one has not.
+    """Distance bands where every image has depth, row bands where one has not, or without limits.
 
     Args:
         depths: depth picture of each image.
-        limits_m: rising distances.
+        limits_m: rising distances; none for row bands in any case.
     """
     found = sum(path is not None for path in depths)
     if found == len(depths) and limits_m:
         edges = [f"{limit:g}" for limit in limits_m]
         names = [f"0 to {edges[0]} m", *(f"{a} to {b} m" for a, b in pairwise(edges))]
         return Bands((*names, f"beyond {edges[-1]} m"), tuple(limits_m), "distance in metres, from the depth camera")
-    have = f"only {found} of {len(depths)} images have depth" if found else "the images have no depth"
-    return Bands(ROW_BANDS, (), f"rows of the picture, not distance: {have}")
+    if not limits_m:
+        why = "no limits of distance were given"
+    else:
+        why = f"only {found} of {len(depths)} images have depth" if found else "the images have no depth"
+    return Bands(ROW_BANDS, (), f"rows of the picture, not distance: {why}")
 
 
 def _depth_of(recording: Path) -> dict[Path, Path]:

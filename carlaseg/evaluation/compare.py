@@ -28,7 +28,7 @@ class Against:
         folder: the other results.
         run: the run or file they come from.
         images: how many images both have.
-        left_out: how many only one has, or are damaged in one.
+        left_out: how many only one has, or cannot be scored.
         figures: by name.
         classes: difference of each class's IoU; None where the truth does not show it.
     """

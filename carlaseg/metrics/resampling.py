@@ -41,7 +41,7 @@ class Comparison:
 
     Attributes:
         difference: the second run's figure less the first's, with its paired bootstrap interval.
-        p_value: how often chance alone (the two runs' answers swapped image by image) gives a difference as large.
+        p_value: how often chance alone (the two runs' answers swapped unit by unit) gives a difference as large.
     """
 
     difference: Interval

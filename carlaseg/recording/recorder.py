@@ -19,7 +19,8 @@ from carlaseg.dataset.reader import read_lines
 from carlaseg.dataset.records import RecordingMetadata
 from carlaseg.dataset.shards import SHARDS, write_shards
 from carlaseg.dataset.writer import RecordingWriter
-from carlaseg.errors import CarlasegError, SimulatorError, TrafficOutOfStep
+from carlaseg.errors import CarlasegError, DatasetError, SimulatorError, TrafficOutOfStep
+from carlaseg.files import disk_fault
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
 from carlaseg.recording.announcing import say_header, say_if_no_road, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
@@ -365,9 +366,10 @@ def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[st
         shown = min(CONTACT_SHEET_FRAMES, len(samples))
         spread = [samples[number * len(samples) // shown] for number in range(shown)]
         contact_sheet(spread, folder / CONTACT_SHEET_FILE)
-    except OSError as error:
+    except (OSError, DatasetError) as error:
         # The frames are what matters; a full disk has no room for the words about them.
-        say("note", f"{folder}: no README.md or contact sheet: {error.strerror}")
+        why = disk_fault(error) if isinstance(error, OSError) else error.message
+        say("note", f"{folder}: no README.md or contact sheet: {why}")
 
 
 def _unfinished(

@@ -34,6 +34,14 @@ def test_a_sheet_has_the_columns_and_frames_asked_for(recording: Path, tmp_path:
     assert read_image(path).shape == (2 * 52 + 4, 2 * 132 + 4, 3)
 
 
+def test_a_sheet_larger_than_its_format_allows_is_refused(recording: Path, tmp_path: Path) -> None:
+    # Five pairs of pictures of 2880x2160: OpenCV would write nothing and say so on its own.
+    config = ViewConfig(input=recording, output=tmp_path / "a.webp", columns=5, height=2160)
+    with pytest.raises(DatasetError, match=r"at most 16383 pixels a side \(.webp\), received one of 2168x28824"):
+        view_command(config)
+    assert not (tmp_path / "a.webp").exists()
+
+
 def test_a_sheet_is_spread_over_the_dataset(recording: Path, tmp_path: Path) -> None:
     view_command(ViewConfig(input=recording, output=tmp_path / "a.png", columns=2, frames=2, height=48))
     sheet = read_image(tmp_path / "a.png")

@@ -118,6 +118,7 @@ def test_depth_of_the_recording_makes_bands_of_metres(tmp_path: Path) -> None:
     assert bands.names == ("0 to 15 m", "15 to 30 m", "30 to 60 m", "beyond 60 m")
     assert bands.of(path, (4, 4))[0].tolist() == [0, 1, 2, 3]
     assert "only 1 of 2" in choose_bands([path, None], (15.0,)).basis
+    assert "no limits of distance were given" in choose_bands([path], ()).basis
 
 
 def test_confidences_give_a_calibration_error_known_beforehand(data: Path, tmp_path: Path) -> None:
