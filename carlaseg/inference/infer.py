@@ -120,7 +120,13 @@ class _Part:
 
     @property
     def finished(self) -> frozenset[str]:
+        """Names of what is done."""
         return frozenset(str(line["name"]) for line in self.done)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has no end of its own, and cannot be seen twice."""
+        return isinstance(self.source, Film) and self.source.live
 
 
 def infer(config: InferConfig) -> InferResult:
@@ -153,29 +159,25 @@ def infer(config: InferConfig) -> InferResult:
         return _infer(config, network, (size[0], size[1]), folder, parts)
 
 
+@dataclass
+class _Work:
+    """What every part is segmented with, and where its results go."""
+
+    config: InferConfig
+    size: tuple[int, int]
+    segment: Segmenter
+    writer: ResultsWriter
+    count: _Count
+    progress: Progress
+    stop: StopRequest
+
+
 def _infer(
     config: InferConfig, network: Network, size: tuple[int, int], folder: Path, parts: list[_Part]
 ) -> InferResult:
     count = _Count()
-    began_s = time.perf_counter()
-    try:
-        runtime = network.load()
-    except KeyboardInterrupt:
-        raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
-    segment = Segmenter(runtime, config, frozenset().union(*(part.write for part in parts)))
-    segment.try_out((config.tiles.height, config.tiles.width) if config.tiles else size)
-    count.load_s = time.perf_counter() - began_s
-    kept = [line for part in parts for line in part.done]
-    kept_confusion = np.zeros((network.num_classes, network.num_classes), np.int64)
-    if config.resume:
-        say("resume", f"{len(kept)} images are done already in {folder}")
-        for part in parts:
-            kept_confusion += recounted(folder, part.source, part.done, part.table, network.num_classes)
-        keep(folder, kept)
-    else:
-        # Only now: a network that cannot be loaded must not cost anybody the results of an earlier one.
-        claim(folder, config.overwrite)
-    _write_facts(folder, config, network)
+    segment = _loaded(config, network, size, parts, count)
+    kept, kept_confusion = _claimed(config, network, folder, parts)
     say("out", str(folder.absolute()))
     total = _total(parts)
     with stop_on_signal("the images in work") as stop:
@@ -185,45 +187,18 @@ def _infer(
             Progress("infer", total, "images", start=len(kept)) as progress,
             ResultsWriter(folder, network.legend, kept, kept_confusion) as writer,
         ):
+            work = _Work(config, size, segment, writer, count, progress, stop)
             for part in parts:
-                _infer_part(part, segment, config, size, writer, count, progress, stop)
+                _infer_part(part, work)
                 if stop.requested:
                     break
         seconds = time.perf_counter() - count.began_s
-        live = all(isinstance(part.source, Film) and part.source.live for part in parts)
         # A camera has no end of its own: stopping it is how one finishes.
-        complete = not stop.requested or live
-        scores = write_scores(
-            folder,
-            writer.confusion,
-            writer.lines,
-            network.class_names,
-            f"{network.name} on {', '.join(config.input)}",
-            {
-                "run": str(network.path),
-                "weights": config.checkpoint,
-                "input": list(config.input),
-                "truth_scheme": next((p.source.scheme.name for p in parts if p.source.scheme), None),
-                "scheme": network.scheme,
-                "complete": complete,
-            },
-        )
-        outcome = InferResult(
-            folder,
-            count.images,
-            len(kept),
-            tuple(count.damaged),
-            tuple(writer.films),
-            scores,
-            seconds,
-            count.load_s,
-            count.read_s,
-            count.network_s,
-            writer.write_s,
-        )
+        complete = not stop.requested or all(part.is_live for part in parts)
+        outcome = _scored(config, network, parts, writer, count, seconds, complete)
         write_json(folder / "summary.json", outcome.to_json())
         if not complete:
-            raise _interrupted(stop, outcome, total, live_too=any(_is_live(part) for part in parts))
+            raise _interrupted(stop, outcome, total, live_too=any(part.is_live for part in parts))
     if outcome.images + outcome.kept == 0:
         first = f"; the first: {count.damaged[0][1]}" if count.damaged else ""
         raise DatasetError(
@@ -233,54 +208,126 @@ def _infer(
     return outcome
 
 
-def _infer_part(
-    part: _Part,
-    segment: Segmenter,
+def _loaded(
+    config: InferConfig, network: Network, size: tuple[int, int], parts: list[_Part], count: _Count
+) -> Segmenter:
+    """The network, ready to segment as the settings say. Nobody's files are touched."""
+    began_s = time.perf_counter()
+    try:
+        runtime = network.load()
+    except KeyboardInterrupt:
+        raise Interrupted("stopped while loading the network; nothing was predicted or changed.") from None
+    segment = Segmenter(runtime, config, frozenset().union(*(part.write for part in parts)))
+    segment.try_out((config.tiles.height, config.tiles.width) if config.tiles else size)
+    count.load_s = time.perf_counter() - began_s
+    return segment
+
+
+def _claimed(
+    config: InferConfig, network: Network, folder: Path, parts: list[_Part]
+) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
+    """Make the results folder, or take it up again; the lines that are kept of it, and their confusion matrix."""
+    kept = [line for part in parts for line in part.done]
+    confusion = np.zeros((network.num_classes, network.num_classes), np.int64)
+    if config.resume:
+        say("resume", f"{len(kept)} images are done already in {folder}")
+        for part in parts:
+            confusion += recounted(folder, part.source, part.done, part.table, network.num_classes)
+        keep(folder, kept)
+    else:
+        # Only now: a network that cannot be loaded must not cost anybody the results of an earlier one.
+        claim(folder, config.overwrite)
+    _write_facts(folder, config, network)
+    return kept, confusion
+
+
+def _scored(
     config: InferConfig,
-    size: tuple[int, int],
+    network: Network,
+    parts: list[_Part],
     writer: ResultsWriter,
     count: _Count,
-    progress: Progress,
-    stop: StopRequest,
-) -> None:
+    seconds: float,
+    complete: bool,
+) -> InferResult:
+    """Write the scores of all that is done, and say what was."""
+    scores = write_scores(
+        writer.folder,
+        writer.confusion,
+        writer.lines,
+        network.class_names,
+        f"{network.name} on {', '.join(config.input)}",
+        {
+            "run": str(network.path),
+            "weights": config.checkpoint,
+            "input": list(config.input),
+            "truth_scheme": next((part.source.scheme.name for part in parts if part.source.scheme), None),
+            "scheme": network.scheme,
+            "complete": complete,
+        },
+    )
+    return InferResult(
+        folder=writer.folder,
+        images=count.images,
+        kept=sum(len(part.done) for part in parts),
+        damaged=tuple(count.damaged),
+        films=tuple(writer.films),
+        scores=scores,
+        seconds=seconds,
+        load_s=count.load_s,
+        read_s=count.read_s,
+        network_s=count.network_s,
+        write_s=writer.write_s,
+    )
+
+
+def _infer_part(part: _Part, work: _Work) -> None:
     source = part.source
     film = "video" in part.write
     if film and isinstance(source, Film) and part.done:
         return  # its video is there, so all of it is done
     if film:
-        writer.begin_film(source.name, source.rate_hz if isinstance(source, Film) else PICTURES_RATE_HZ)
-    batches = _batches(part, None if config.tiles else size, config.batch_size)
-    broken = False
+        work.writer.begin_film(source.name, source.rate_hz if isinstance(source, Film) else PICTURES_RATE_HZ)
+    batches = _batches(part, None if work.config.tiles else work.size, work.config.batch_size)
     try:
         for batch in batches:
-            for frame in (*batch.damaged, *batch.frames):
-                count.read_s += frame.read_s
-                if frame.problem is not None:
-                    broken = broken or (frame.image is None and isinstance(source, Film))
-                    count.damaged.append((str(frame.sample.image_path), frame.problem.message))
-                    if len(count.damaged) <= DAMAGED_PRINTED:
-                        progress.note(f"skipped {frame.problem.message}")
+            _note_damaged(batch, work)
             if batch.frames:
-                image = batch.frames[0].image
-                assert image is not None
-                if count.images == 0:
-                    warm_s = segment.warm(batch.images, (image.shape[0], image.shape[1]))
-                    count.load_s += warm_s
-                    count.began_s += warm_s
-                before_s = time.perf_counter()
-                predictions = segment(batch)
-                count.network_s += time.perf_counter() - before_s
-                for frame, prediction in zip(batch.frames, predictions, strict=True):
-                    writer.add(frame, prediction, part.write)
-            count.images += len(batch.frames)
-            progress.advance(len(batch.frames) + len(batch.damaged))
-            if stop.requested:
+                _segment(batch, part.write, work)
+            work.progress.advance(len(batch.frames) + len(batch.damaged))
+            if work.stop.requested:
                 break
     finally:
         batches.close()
     if film:
-        live = isinstance(source, Film) and source.live
-        writer.end_film(whole=live or not stop.requested)
+        work.writer.end_film(whole=part.is_live or not work.stop.requested)
+
+
+def _note_damaged(batch: InferenceBatch, work: _Work) -> None:
+    count = work.count
+    for frame in (*batch.damaged, *batch.frames):
+        count.read_s += frame.read_s
+        if frame.problem is not None:
+            count.damaged.append((str(frame.sample.image_path), frame.problem.message))
+            if len(count.damaged) <= DAMAGED_PRINTED:
+                work.progress.note(f"skipped {frame.problem.message}")
+
+
+def _segment(batch: InferenceBatch, write: frozenset[str], work: _Work) -> None:
+    """Predict a batch and hand it to the writers; the compiling that the first one asks for is not on the clock."""
+    count = work.count
+    image = batch.frames[0].image
+    assert image is not None
+    if count.images == 0:
+        warm_s = work.segment.warm(batch.images, (image.shape[0], image.shape[1]))
+        count.load_s += warm_s
+        count.began_s += warm_s
+    before_s = time.perf_counter()
+    predictions = work.segment(batch)
+    count.network_s += time.perf_counter() - before_s
+    for frame, prediction in zip(batch.frames, predictions, strict=True):
+        work.writer.add(frame, prediction, write)
+    count.images += len(batch.frames)
 
 
 def _batches(part: _Part, size: tuple[int, int] | None, batch_size: int) -> Generator[InferenceBatch, None, None]:
@@ -315,8 +362,10 @@ def infer_command(config: InferConfig) -> int:
     if outcome.scores is not None:
         say("next", f"carlaseg evaluate {folder}     intervals, by drive and weather, what is confused")
     if config.model is None:
-        run = find_network(config).path
-        say("next", f"carlaseg report {shlex.quote(str(run))} --results {folder}")
+        run = shlex.quote(str(find_network(config).path))
+        # Kept weights are to be shared: a page of one's own pictures does not belong beside them.
+        page = f" --output {shlex.quote(str(outcome.folder / 'report.html'))}" if config.weights else ""
+        say("next", f"carlaseg report {run} --results {folder}{page}")
     return EXIT_DAMAGED if outcome.damaged else 0
 
 
@@ -339,10 +388,6 @@ def _write_facts(folder: Path, config: InferConfig, network: Network) -> None:
         folder / "classes.json",
         {"format": 1, "scheme": network.scheme, "names": list(network.class_names), "colours": colours},
     )
-
-
-def _is_live(part: _Part) -> bool:
-    return isinstance(part.source, Film) and part.source.live
 
 
 def _total(parts: list[_Part]) -> int | None:
