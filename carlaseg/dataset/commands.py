@@ -115,7 +115,13 @@ def verify_command(config: VerifySettings) -> int:
     else:
         for line in report.lines():
             console.result(line)
-    return 0 if report.ok else DatasetError.exit_code
+    if report.ok:
+        return 0
+    if report.layout.startswith("recording") and not config.repair:
+        console.say(
+            "next", f"carlaseg verify {shlex.quote(str(config.folder))} --repair     moves it aside, deletes nothing"
+        )
+    return DatasetError.exit_code
 
 
 def stats_command(config: StatsSettings) -> int:

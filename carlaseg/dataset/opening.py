@@ -11,6 +11,8 @@ import numpy as np
 
 from carlaseg import labels
 from carlaseg.dataset.layouts import LAYOUTS, LOOKED_FOR, Listing
+from carlaseg.dataset.layouts.listing import folders_in
+from carlaseg.dataset.layouts.recordings import recordings_in
 from carlaseg.dataset.pictures import Mask, mask_encoding, read_image, read_raw_mask
 from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample, SampleTable
 from carlaseg.errors import DatasetError
@@ -45,6 +47,12 @@ def open_dataset(
         )
     listing = next((answer for layout in LAYOUTS if (answer := layout(folder, split)) is not None), None)
     if listing is None:
+        inside = [name for name in folders_in(folder) if recordings_in(folder / name)]
+        if inside:
+            raise DatasetError(
+                f"{folder}: expected a dataset, received a folder of several ({', '.join(inside)}). Name one of them.",
+                (("for example", shlex.quote(str(folder / inside[0]))),),
+            )
         raise DatasetError(f"{folder}: expected a dataset, received none of: {LOOKED_FOR}.")
     if len(listing.samples) == 0:
         where = f"the split {split!r} of {folder}" if split else str(folder)

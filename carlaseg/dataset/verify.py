@@ -24,7 +24,7 @@ from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in, sample_of
 from carlaseg.dataset.opening import open_dataset, thinned
 from carlaseg.dataset.pictures import Mask, read_image, read_raw_mask
-from carlaseg.dataset.reader import FRAMES_FILE, FilesPresent, line_count, read_lines, read_metadata
+from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, line_count, read_lines, read_metadata
 from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import MaskEncoding, Sample
 from carlaseg.dataset.shards import check_shards
@@ -166,7 +166,8 @@ def _metadata(recording: Path, problems: list[Problem]) -> RecordingMetadata | N
     try:
         return read_metadata(recording)
     except DatasetError as error:
-        problems.append(Problem("damaged metadata", recording, error.message))
+        path = recording / METADATA_FILE
+        problems.append(Problem("damaged metadata", path, _without(error, path)))
         return None
 
 
@@ -204,7 +205,8 @@ def _items_of_recording(
             files = tuple((recording / file.path, file) for file in record.files.values())
             yield _Item(sample_of(recording, metadata, record.frame, record.files, recording.name), files)
     except DatasetError as error:
-        problems.append(Problem("damaged line", recording / FRAMES_FILE, error.message))
+        path = recording / FRAMES_FILE
+        problems.append(Problem("damaged line", path, _without(error, path)))
     if metadata.ended is None:
         notes.append(f"{recording}: was never ended; {complete} frames are complete")
     elif metadata.counts.get("frames") != len(frames):

@@ -59,9 +59,17 @@ def run_plan(config: RecordConfig) -> int:
     if config.json:
         result(json.dumps({"drives": len(plan.drives), "frames": done, "folders": roots}))
     else:
+        say("next", shlex.join(_training(plan)))
         for root in roots:
             result(root)
     return 0
+
+
+def _training(plan: Plan) -> list[str]:
+    """The words that train on what a plan recorded."""
+    of_split = {drive.split: str(drive.config.output) for drive in plan.drives}
+    words = ["carlaseg", "train", "--dataset", of_split.get("train") or next(iter(of_split.values()))]
+    return words + (["--validation", of_split["val"]] if "val" in of_split else [])
 
 
 def settings_beside_the_plan(config: RecordConfig) -> dict[str, Any]:

@@ -134,6 +134,8 @@ def test_damaged_metadata_is_found_and_the_other_recordings_checked(recording: P
     (other / "recording.json").write_text("{")
     report = verify(recording.parent)
     assert report.counts == {"damaged metadata": 1}
+    assert report.problems[0].path == other / "recording.json"
+    assert report.problems[0].detail.startswith("expected JSON"), "the file is named once"
     assert report.frames == 5
 
 
@@ -159,6 +161,20 @@ def test_the_command_exits_with_5_and_its_json_is_the_report(
     assert "000001.png: expected a picture, received an empty file" in capsys.readouterr().out
 
 
+def test_what_repair_can_mend_is_followed_by_the_command_that_mends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_recording(tmp_path / "my drive")
+    with (folder / "frames.jsonl").open("ab") as lines:
+        lines.write(b"junk\n")
+    assert verify_command(VerifyConfig(folder=folder)) == 5
+    said = capsys.readouterr()
+    assert f"        {folder}/frames.jsonl: line 6: expected a frame as JSON" in said.out
+    assert f"next    carlaseg verify '{folder}' --repair" in said.err, "it can be typed as it stands"
+    assert verify_command(VerifyConfig(folder=folder, repair=True)) == 0
+    assert "--repair" not in capsys.readouterr().err
+
+
 def test_the_command_exits_with_0_when_all_is_well(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify_command(VerifyConfig(folder=recording, deep=True)) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("ok      0 problems")
@@ -167,6 +183,10 @@ def test_the_command_exits_with_0_when_all_is_well(recording: Path, capsys: pyte
 def test_a_folder_that_is_no_dataset_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected a dataset, received none of"):
         verify(tmp_path)
+    write_recording(tmp_path / "out" / "train" / "drive")
+    write_recording(tmp_path / "out" / "val" / "drive")
+    with pytest.raises(DatasetError, match=r"received a folder of several \(train, val\)"):
+        verify(tmp_path / "out")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -159,6 +159,7 @@ timeout = 5.0
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [f"{tmp_path}/out/test", f"{tmp_path}/out/train"]
     assert "the server is gone" in done.stderr, "it died on the way"
+    assert f"next    carlaseg train --dataset {tmp_path}/out/train\n" in done.stderr
     drives = [
         tmp_path / "out/train/carlaseg_grid_ClearNoon_seed0000",
         tmp_path / "out/test/carlaseg_ring_ClearNoon_seed0000",
