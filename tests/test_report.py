@@ -146,6 +146,19 @@ def test_every_figure_on_the_page_is_the_one_in_the_files(world: tuple[Path, Pat
     assert "never used" in text or "they are no test" in text
 
 
+def test_two_results_on_the_same_pictures_are_told_apart_by_their_folders(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    run, results = world
+    other = Path(shutil.copytree(results, tmp_path / "by_another_way"))
+    text = Page(report(ReportConfig(run=run, results=(results, other), output=tmp_path / "page.html"))).text
+    for folder in (results, other):
+        assert f"drive & <town> ({folder.name}), 3 classes" in text
+        assert f"drive & <town> ({folder.name})" in text.partition("Worst")[2]
+
+
 def test_an_evaluation_shows_its_intervals_and_a_comparison_its_verdict(
     world: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -52,8 +52,9 @@ def summary(sources: Sources) -> str:
     for outcome in [r for r in sources.results if r.scores][:2]:
         scores = outcome.scores
         assert scores is not None
-        figures.append((ratio(scores.mean_iou), f"mean IoU on {_input(outcome)}, {scores.present} classes"))
-        figures.append((ratio(scores.pixel_accuracy), f"pixel accuracy on {_input(outcome)}"))
+        on = _input(outcome, sources)
+        figures.append((ratio(scores.mean_iou), f"mean IoU on {on}, {scores.present} classes"))
+        figures.append((ratio(scores.pixel_accuracy), f"pixel accuracy on {on}"))
     if best is not None:
         figures.append((ratio(best["val_mean_iou"]), f"best validation mean IoU, epoch {best['epoch']}"))
     if sources.epochs:
@@ -203,7 +204,7 @@ def tested(sources: Sources) -> str:
 
 def _tested(outcome: Results, sources: Sources) -> str:
     seconds = outcome.summary.get("seconds", {})
-    parts = [f"<h3>On <code>{escape(_input(outcome))}</code></h3>"]
+    parts = [f"<h3>On <code>{escape(_input(outcome, sources))}</code></h3>"]
     speed = outcome.summary.get("images_per_s")
     parts.append(
         paragraph(
@@ -244,9 +245,10 @@ def best_and_worst(sources: Sources) -> str:
         half = min(PANELS_SHOWN, max(1, len(outcome.lines) // 2))
         if outcome.scores is None:
             chosen = [outcome.lines[i] for i in pictures.spread(len(outcome.lines), PANELS_SHOWN)]
-            parts.append(_panels(outcome, "Some of them", chosen))
+            parts.append(_panels(outcome, sources, "Some of them", chosen))
         else:
-            parts.append(_panels(outcome, "Worst", worst[:half]) + _panels(outcome, "Best", best[:half]))
+            parts.append(_panels(outcome, sources, "Worst", worst[:half]))
+            parts.append(_panels(outcome, sources, "Best", best[:half]))
         parts.append(unsure(outcome))
     return "".join(parts)
 
@@ -333,7 +335,7 @@ def _how_to_evaluate(outcome: Results) -> str:
     )
 
 
-def _panels(outcome: Results, title: str, entries: list[Any]) -> str:
+def _panels(outcome: Results, sources: Sources, title: str, entries: list[Any]) -> str:
     shown = []
     for entry in entries:
         path = outcome.folder / str(entry.get("panel", ""))
@@ -342,7 +344,7 @@ def _panels(outcome: Results, title: str, entries: list[Any]) -> str:
             shown.append(f'<div class="wide panel">{tag}</div>')
     if not shown:
         return ""
-    return f"<h3>{title}: <code>{escape(_input(outcome))}</code></h3>" + "".join(shown)
+    return f"<h3>{title}: <code>{escape(_input(outcome, sources))}</code></h3>" + "".join(shown)
 
 
 def _middle_panel(sources: Sources) -> str:
@@ -369,8 +371,12 @@ def _line(epochs: Any, key: str, label: str, colour: int) -> Line:
     return Line(label, colour, points)
 
 
-def _input(outcome: Results) -> str:
-    return ", ".join(_strings(outcome.config.get("input"))) or outcome.folder.name
+def _input(outcome: Results, sources: Sources) -> str:
+    """What was segmented, and in which folder the results are where several are of the same."""
+    given = outcome.config.get("input")
+    named = ", ".join(_strings(given)) or outcome.folder.name
+    several = sum(other.config.get("input") == given for other in sources.results) > 1
+    return f"{named} ({outcome.folder.name})" if several else named
 
 
 def _machine(environment: Mapping[str, Any]) -> str:

@@ -116,6 +116,7 @@ def curves(run: RunFolder, records: Sequence[Mapping[str, Any]]) -> Path:
     right.set_title("validation", fontsize=10)
     for axes in (left, right):
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return _save(figure, run.path / "curves.png")
