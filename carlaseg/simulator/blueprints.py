@@ -92,7 +92,8 @@ _PROPS: tuple[tuple[str, Extent, int], ...] = (
     ("bench01", (0.75, 0.30, 0.43), TAG_STATIC),
 )
 
-MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 1, 8192
+MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 1, 4096
+"""What the renderer draws."""
 
 
 @dataclass(frozen=True)

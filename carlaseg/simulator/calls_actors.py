@@ -77,7 +77,7 @@ def set_actor_location(caller: Caller, actor_id: int, location: Vector3) -> None
     """Put an actor somewhere, its attitude unchanged."""
     world = caller.simulation.world
     actor = world.find(actor_id, Actor)
-    before = actor.relative_pose or actor.pose
+    before = actor.relative_pose if actor.parent_id in world.actors and actor.relative_pose else actor.pose
     world.place(actor, Pose(location.x, location.y, location.z, before.pitch, before.yaw, before.roll))
     if isinstance(actor, Walker):
         stand(actor, world.elevation)

@@ -61,15 +61,16 @@ def simulate(config: SimulateConfig) -> None:
     # CARLA's own server streams on the next port; clients take whatever the token says.
     streams = StreamServer(port + 1 if port < 65535 else 0)
     parts = (towns, town, make_renderer)
+    recordings = RecordingFolder(config.recordings)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(streams.close)
         control = ""
         try:
             if life is None:
-                simulation = Simulation(*parts, streams, 1.0 / config.fps, RecordingFolder(config.recordings))
+                simulation = Simulation(*parts, streams, 1.0 / config.fps, recordings)
                 server = RpcServer(listener, simulation)
             else:
-                stage = set_the_stage(listener, streams, life, parts, 1.0 / config.fps)
+                stage = set_the_stage(listener, streams, life, parts, 1.0 / config.fps, recordings)
                 cleanup.callback(stage.streams.close)
                 simulation, server = stage.simulation, stage.server
                 control = "" if stage.control_port is None else f", control door {stage.control_port}"

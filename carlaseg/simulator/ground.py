@@ -8,6 +8,7 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
+from carlaseg.errors import SimulatorError
 from carlaseg.simulator.height_field import HeightField
 from carlaseg.simulator.mesh import MeshBuilder, ground_uvs
 from carlaseg.simulator.pavement import Pavement
@@ -17,6 +18,8 @@ Array = NDArray[np.float64]
 
 TERRAIN_TAG = 10
 HEIGHT_CELL_M = 4.0
+# 64 square kilometres; each takes some 200 bytes while the town is built.
+MAX_CELLS = 4_000_000
 # A road this far above the ground below it is a bridge.
 BRIDGE_M = 0.8
 _NEAR_CELL_M = 8.0
@@ -40,6 +43,9 @@ class Ground:
         pavement: where the roads are.
         rng: draws the hills.
 
+    Raises:
+        SimulatorError: the roads reach farther than any town, or are nowhere.
+
     Attributes:
         bounds: (x_min, y_min, x_max, y_max), metres, whole numbers of the far cell.
         grid: float64 (rows, columns), height at `bounds` minimum + index * `HEIGHT_CELL_M`.
@@ -47,7 +53,7 @@ class Ground:
 
     def __init__(self, pavement: Pavement, rng: np.random.Generator) -> None:
         self._pavement = pavement
-        samples = _lowest_level(pavement.samples())
+        samples = _lowest_level(_of_a_town(pavement.samples()))
         low = np.floor((samples[:, :2].min(axis=0) - _MARGIN_M) / _FAR_CELL_M) * _FAR_CELL_M
         high = np.ceil((samples[:, :2].max(axis=0) + _MARGIN_M) / _FAR_CELL_M) * _FAR_CELL_M
         self.bounds = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
@@ -260,6 +266,18 @@ def _welded(triangles: Array) -> tuple[Array, NDArray[np.intp]]:
     index = index.reshape(-1, 3)
     a, b = places[index[:, 1]] - places[index[:, 0]], places[index[:, 2]] - places[index[:, 0]]
     return places, index[a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 1e-3]
+
+
+def _of_a_town(samples: Array) -> Array:
+    """The samples, if what they span is small enough to be filled with ground."""
+    spans = np.ptp(samples[:, :2], axis=0) / HEIGHT_CELL_M + 1.0
+    if not np.isfinite(samples).all() or spans.prod() > MAX_CELLS:
+        width_m, height_m = spans * HEIGHT_CELL_M
+        raise SimulatorError(
+            f"OpenDRIVE: expected roads within {MAX_CELLS * HEIGHT_CELL_M**2 / 1e6:g} square kilometres, received some "
+            f"{width_m / 1e3:.3g} by {height_m / 1e3:.3g} km. No town was built."
+        )
+    return samples
 
 
 def _lowest_level(samples: Array) -> Array:

@@ -9,6 +9,8 @@ from carlaseg.simulator.pavement import LaneStrip
 
 Array = NDArray[np.float64]
 _PLANE_POINTS = 8
+# Distances that are looked at together: memory for them, whatever the junction.
+_MOST_PLACES, _MOST_PAIRS = 512, 1 << 22
 
 
 class HeightField:
@@ -33,8 +35,9 @@ class HeightField:
         if self._level:
             return np.full(len(places), self._points[0, 2])
         z = np.empty(len(places))
-        for start in range(0, len(places), 512):
-            z[start : start + 512] = self._on_planes(places[start : start + 512])
+        step = min(max(_MOST_PAIRS // len(self._points), 1), _MOST_PLACES)
+        for start in range(0, len(places), step):
+            z[start : start + step] = self._on_planes(places[start : start + step])
         return z
 
     def _on_planes(self, places: Array) -> Array:

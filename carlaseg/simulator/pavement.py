@@ -16,6 +16,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
+from carlaseg.errors import SimulatorError
 from carlaseg.simulator.opendrive import Road, RoadNetwork
 from carlaseg.simulator.polygon_mesh import polygons_of
 
@@ -23,6 +24,8 @@ Array = NDArray[np.float64]
 Surface = Literal["road", "sidewalk", "median"]
 
 CHORD_ERROR_M = 0.02
+# Of all lanes together, some 60 bytes each; CARLA's towns have a hundredth.
+MAX_STATIONS = 4_000_000
 # How far a sidewalk lies above the road beside it.
 SIDEWALK_M = 0.15
 STEP_M = 8.0
@@ -155,10 +158,14 @@ class Pavement:
 
     Args:
         network: the map.
+
+    Raises:
+        SimulatorError: it has more lanes than any town.
     """
 
     def __init__(self, network: RoadNetwork) -> None:
         self.network = network
+        self._stations = 0
         self.strips: list[LaneStrip] = []
         self.frontages: list[Frontage] = []
         for road in network.roads.values():
@@ -182,6 +189,12 @@ class Pavement:
             if section.end_s - section.start_s < 0.05:
                 continue
             s = road.stations(section, CHORD_ERROR_M, STEP_M)
+            self._stations += len(s) * len(section.lanes)
+            if self._stations > MAX_STATIONS:
+                raise SimulatorError(
+                    f"OpenDRIVE, road {road.id}: expected a map of at most {MAX_STATIONS} places along its lanes, "
+                    "received more. No town was built."
+                )
             bounds = road.boundaries(section, s)
             heading = road.plan.at(s)[2]
             for side in (1, -1):

@@ -60,7 +60,7 @@ def _is(actor: tuple[str, str] | None, letter: str) -> bool:
     return role == "hero" if letter == "h" else type_id.startswith(_KINDS.get(letter, ""))
 
 
-def describe_blocked(recording: Recording, min_time_s: float, min_distance_m: float) -> Iterator[str]:
+def describe_blocked(recording: Recording, min_time_s: float, min_distance_cm: float) -> Iterator[str]:
     """Return the lines about vehicles that moved less than a distance for at least a time."""
     names: dict[int, str] = {}
     since: dict[int, tuple[float, list[float]]] = {}
@@ -79,7 +79,7 @@ def describe_blocked(recording: Recording, min_time_s: float, min_distance_m: fl
             actor_id = int(text)
             if not names.get(actor_id, "").startswith("vehicle."):
                 continue
-            if actor_id in since and math.dist(numbers[:3], since[actor_id][1]) > min_distance_m / 100.0:
+            if actor_id in since and math.dist(numbers[:3], since[actor_id][1]) > min_distance_cm / 100.0:
                 ended(actor_id, last_s)
             since.setdefault(actor_id, (last_s, numbers[:3]))
         for missing in [one for one in since if str(one) not in frame.poses]:

@@ -78,8 +78,17 @@ class _Connection:
         self.unread: list[memoryview] = []
 
     def send(self, reply: bytes) -> None:
+        """Send a reply, or as much of it as the kernel takes.
+
+        Raises:
+            ProtocolError: too much lies unread.
+        """
         self.unread.append(memoryview(reply))
         self.flush()
+        if sum(map(len, self.unread)) > MAX_UNREAD_REPLY_BYTES:
+            raise ProtocolError(
+                f"replies: expected a client that reads them, received {MAX_UNREAD_REPLY_BYTES} bytes unread"
+            )
 
     def flush(self) -> None:
         """Send what the kernel takes."""
@@ -210,11 +219,15 @@ class RpcServer:
         )
         try:
             accepted, _ = listener.accept()
+        except OSError:
+            return  # gone again before it was accepted
+        try:
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = _Connection(accepted, number, conversation)
         except OSError:
-            return  # gone again before it was accepted
+            accepted.close()  # gone since
+            return
         if len(self._selector.get_map()) >= MAX_CONNECTIONS:
             accepted.close()
             return
@@ -231,7 +244,7 @@ class RpcServer:
                     return
                 for reply in connection.conversation.hear(chunk):
                     connection.send(reply)
-            self._mind_backlog(connection)
+            self._listen_for(connection)
         except BlockingIOError:
             return
         except ProtocolError as error:
@@ -240,11 +253,8 @@ class RpcServer:
         except OSError:
             self._drop(connection)
 
-    def _mind_backlog(self, connection: _Connection) -> None:
-        if sum(map(len, connection.unread)) > MAX_UNREAD_REPLY_BYTES:
-            raise ProtocolError(
-                f"replies: expected a client that reads them, received {MAX_UNREAD_REPLY_BYTES} bytes unread"
-            )
+    def _listen_for(self, connection: _Connection) -> None:
+        """Wait for what a connection can do next: say something, and take what it has not read yet."""
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.unread else 0)
         if self._selector.get_key(connection.socket).events != wanted:
             self._selector.modify(connection.socket, wanted, connection)

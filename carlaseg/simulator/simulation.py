@@ -8,6 +8,7 @@ purpose (`carlaseg.simulator.faults`) come in by overriding `spawn`, `destroy`, 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -114,7 +115,11 @@ class Simulation:
         self.sensors = SensorSuite(self.world, self._renderer, self.streams.port)
         self.streams.open(WORLD_STREAM_ID)
         town = self.world.town
-        self.navigation_mesh = build_navigation_mesh(town.walk_quads, town.walk_areas)
+        try:
+            self.navigation_mesh = build_navigation_mesh(town.walk_quads, town.walk_areas)
+        except SimulatorError as error:
+            logger.warning("%s. Walkers with AI find no way in this town.", error.message)
+            self.navigation_mesh = b""
         self.navigation_file = navigation_file_name(town.name, self.navigation_mesh) if self.navigation_mesh else ""
 
     @property
@@ -160,7 +165,12 @@ class Simulation:
         if self._replayer is not None and not self._replayer.step(self.delta_s):
             self.stop_replay(keep_actors=True)
         if self._recorder is not None:
-            self._recorder.note(self.world)
+            try:
+                self._recorder.note(self.world)
+            except OSError as error:  # a full disk must not end the world
+                logger.warning("the recording ends before frame %d: %s", self.world.frame, error)
+                with contextlib.suppress(OSError):
+                    self.stop_recording()
 
     # Recordings
 
@@ -182,9 +192,9 @@ class Simulation:
 
     def stop_recording(self) -> None:
         """Finish the recording, if there is one."""
-        if self._recorder is not None:
-            self._recorder.close()
-            self._recorder = None
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
 
     def recording(self, name: str) -> Recording:
         """Return a recording by its name.

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from carlaseg.errors import SimulatorError
 
 _READY = re.compile(
-    r"carlaseg simulate: listening on ([0-9.]+):(\d+), town (\S+), seed (-?\d+)(?:, control door (\d+))?$"
+    r"carlaseg simulate: listening on ([0-9.]+):(\d+), town (.+), seed (-?\d+)(?:, control door (\d+))?$"
 )
 STOP_S = 10.0
 

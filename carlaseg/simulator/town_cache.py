@@ -34,7 +34,7 @@ MAX_FOLDER_BYTES = 512 << 20
 MAX_FILE_BYTES = 256 << 20
 _KINDS = {kind.__name__: kind for kind in (Town, MeshPart, TrafficLightSite, LevelBox, Pose)}
 _PACKAGE = Path(__file__).resolve().parent
-_BUILDERS = ("*.py", "opendrive/*.py")
+_BUILDERS = ("*.py", "opendrive/*.py", "bodies/*.py")
 
 
 def cache_folder() -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.faults.calls import Life
 from carlaseg.simulator.faults.stage import set_the_stage
+from carlaseg.simulator.recording_file import RecordingFolder
 from carlaseg.simulator.scene import CameraSpec, LevelBox, Pose, Town, TrafficLightSite
 from carlaseg.simulator.server import RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
@@ -226,7 +227,7 @@ def set_synchronous(client: RawClient, on=True):
 
 
 @contextlib.contextmanager
-def served(plan: str | None = None) -> Iterator[Served]:
+def served(plan: str | None = None, recordings: RecordingFolder | None = None) -> Iterator[Served]:
     """A server of the street on free ports; after the block its thread has ended and its ports are free.
 
     With a plan of faults (TOML text) it misbehaves.
@@ -240,10 +241,11 @@ def served(plan: str | None = None) -> Iterator[Served]:
     streams = StreamServer(0)
     faulty = None
     if plan is None:
-        simulation = Simulation(Streets(), "street", painter, streams)
+        simulation = Simulation(Streets(), "street", painter, streams, recordings=recordings)
         server = RpcServer(listen(0), simulation)
     else:
-        faulty = set_the_stage(listen(0), streams, Life(0, None, plan), (Streets(), "street", painter), 0.05)
+        parts = (Streets(), "street", painter)
+        faulty = set_the_stage(listen(0), streams, Life(0, None, plan), parts, 0.05, recordings)
         simulation, server = faulty.simulation, faulty.server
     thread = threading.Thread(target=server.serve)
     thread.start()

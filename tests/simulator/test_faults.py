@@ -10,6 +10,8 @@ import time
 import pytest
 from small_world import TRANSFORM, served, set_synchronous
 
+from carlaseg.simulator.recording_file import RecordingFolder
+
 
 @contextlib.contextmanager
 def drive(plan: str, cameras: int = 1, size: str = "4"):
@@ -155,6 +157,12 @@ def test_spawn_fails_as_often_as_written_in_calls_and_in_batches():
         assert first == [0, [wanted]]
         _, ((second,),) = client.call("apply_batch", [spawn], False)
         assert second[0] == 1
+
+
+def test_recordings_lie_in_their_folder_with_a_plan_too(tmp_path):
+    with served("", RecordingFolder(tmp_path)) as town, town.client() as client:
+        client.value("start_recorder", "drive.log", False)
+        assert [path.name for path in tmp_path.iterdir()] == ["drive.log.jsonl.gz"]
 
 
 def test_zombie_says_it_was_destroyed_and_lives_on():

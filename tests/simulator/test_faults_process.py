@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -94,7 +95,7 @@ def test_real_client_sees_each_fault_as_the_notes_say(simulator):
 def test_door_refuses_what_it_does_not_understand(simulator):
     with pytest.raises(SimulatorError, match="Nearest: lost"):
         simulator.put('[[fault]]\nkind = "lots"')
-    for wish in ({"do": "dance"}, {}, [], 7):
+    for wish in ({"do": "dance"}, {}, [], 7, *({"do": "die", "restart_after_s": s} for s in (-1, 1e9, "1", math.nan))):
         with pytest.raises(SimulatorError, match="control door"):
             simulator._ask(wish)
     assert simulator.report()["map"] == "carlaseg_grid"

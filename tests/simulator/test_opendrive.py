@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from carlaseg.errors import SimulatorError
+from carlaseg.simulator import pavement
 from carlaseg.simulator.opendrive import RoadNetwork, read_opendrive
 from carlaseg.simulator.opendrive.curves import Curve, PlanView
+from carlaseg.simulator.town import build_town
 
 MAPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "opendrive"
 TOWNS = [MAPS / "carla" / f"Town0{k}.xodr" for k in range(1, 8)]
@@ -87,6 +89,30 @@ def test_stations_keep_straight_pieces_within_the_chord_error() -> None:
     assert np.linalg.norm(arc - (ends[1:] + ends[:-1]) / 2, axis=1).max() < 0.0101
 
 
+def straight(number: int, length: float, x: float = 0.0, geometries: int = 1) -> str:
+    """A straight road eastward with one lane on its right."""
+    line = f'<geometry s="0" x="{x}" y="0" hdg="0" length="{length}"><line/></geometry>'
+    return (
+        f'<road length="{length}" id="{number}"><planView>{line * geometries}</planView>'
+        '<lanes><laneSection s="0"><right><lane id="-1" type="driving"><width sOffset="0" a="4" b="0" c="0" d="0"/>'
+        "</lane></right></laneSection></lanes></road>"
+    )
+
+
+def test_map_that_would_fill_the_memory_is_refused_before_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    far_apart = f"<OpenDRIVE>{straight(1, 50.0)}{straight(2, 50.0, x=9e8)}</OpenDRIVE>"
+    with pytest.raises(SimulatorError, match=r"within 64 square kilometres, received some 9e\+05 by"):
+        build_town("far", 0, far_apart)
+    monkeypatch.setattr(pavement, "MAX_STATIONS", 5)
+    with pytest.raises(SimulatorError, match="road 1: expected a map of at most 5 places"):
+        build_town("fine", 0, f"<OpenDRIVE>{straight(1, 50.0)}</OpenDRIVE>")
+
+
+def test_a_bend_of_no_radius_is_not_cut_into_endless_pieces() -> None:
+    plan = PlanView([Curve("arc", 0.0, 0.0, 0.0, 0.0, 50.0, (1e9, 1e9))])
+    assert len(plan.stations(0.0, 50.0, 0.02, 8.0)) <= 501
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -96,6 +122,9 @@ def test_stations_keep_straight_pieces_within_the_chord_error() -> None:
         ('<OpenDRIVE><road id="7" length="5"/></OpenDRIVE>', "road '7'"),
         ('<OpenDRIVE><road id="7" length="five"/></OpenDRIVE>', "road '7'"),
         ('<OpenDRIVE><road id="7" length="nan"/></OpenDRIVE>', "road '7'"),
+        ('<OpenDRIVE><road id="7" length="1e9"/></OpenDRIVE>', "expected 0 to 100000 m"),
+        (f"<OpenDRIVE>{straight(7, 9e4, geometries=30)}</OpenDRIVE>", "at most 2000 km of roads, received 2700"),
+        ('<!DOCTYPE a [<!ENTITY b "b">]><OpenDRIVE>&b;</OpenDRIVE>', "without entities"),
     ],
 )
 def test_text_that_is_no_map_is_refused_with_the_place(text: str, said: str) -> None:

@@ -13,8 +13,9 @@ import pytest
 from small_world import served, set_synchronous
 
 from carlaseg.errors import SimulatorError
-from carlaseg.simulator import stream_server
+from carlaseg.simulator import server, stream_server
 from carlaseg.simulator.server import listen
+from carlaseg.simulator.simulation import Simulation
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,21 @@ def test_world_ticks_on_after_numbers_at_the_edge_of_what_is_accepted(town):
         frames = [client.value("tick_cue") for _ in range(5)]
         assert frames == sorted(set(frames))
         assert client.value("destroy_actor", actor) is True
+
+
+def test_client_that_asks_for_more_than_it_reads_is_cut_off_before_all_is_answered(town, monkeypatch, caplog):
+    answered = []
+    monkeypatch.setattr(server, "MAX_UNREAD_REPLY_BYTES", 4 << 20)
+    with town.client() as client:
+        mesh = property(lambda _: answered.append(1) or bytes(1 << 20))
+        monkeypatch.setattr(Simulation, "navigation_mesh", mesh, raising=False)
+        request = msgpack.packb([0, 1, "get_navigation_mesh", [[False]]])
+        with contextlib.suppress(ConnectionError):
+            client.socket.sendall(request * 500)
+        assert ends(client.socket)
+    assert len(answered) < 100
+    assert "bytes unread" in caplog.text
+    assert_serves(town)
 
 
 def test_streaming_port_refuses_more_than_a_number(town):

@@ -10,7 +10,9 @@ import msgpack
 import pytest
 from small_world import TRANSFORM, served, set_synchronous
 
+from carlaseg.simulator import navigation_mesh
 from carlaseg.simulator.call_table import PAGE, with_table
+from carlaseg.simulator.recording_file import RecordingWriter
 from carlaseg.simulator.rpc_methods import ACCEPTED, REFUSED
 
 
@@ -238,6 +240,41 @@ def test_new_town_closes_the_old_renderer_and_keeps_frames_rising(town, client):
     assert client.value("tick_cue") == before + 1
     assert "Map 'nowhere' not found" in client.error("load_new_episode", "nowhere", True, 65535)
     assert client.value("get_map_info")[0] == "Carla/Maps/avenue"
+
+
+def test_town_with_too_many_ways_to_walk_has_no_navigation_mesh_and_runs(monkeypatch, caplog):
+    monkeypatch.setattr(navigation_mesh, "MAX_CORNERS", 20)
+    with served() as town, town.client() as client:
+        assert client.value("get_required_files", "Nav") == []
+        assert client.value("get_navigation_mesh") == b""
+    assert "at most 20 corners" in caplog.text
+
+
+def test_recording_that_cannot_be_written_ends_and_the_world_goes_on(client, monkeypatch, caplog):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    client.value("start_recorder", "full.log", False)
+    monkeypatch.setattr(RecordingWriter, "add", fails)
+    frames = [client.value("tick_cue") for _ in range(3)]
+    assert frames == list(range(frames[0], frames[0] + 3))
+    assert caplog.text.count("No space left") == 1
+    monkeypatch.undo()
+    assert "again.log" in client.value("start_recorder", "again.log", False)
+
+
+def test_sensor_whose_vehicle_is_gone_keeps_its_attitude_when_it_is_moved(client):
+    turned = [[20.0, 1.75, 0.5], [0.0, 90.0, 0.0]]
+    car = client.value("spawn_actor", [1, "vehicle.audi.tt", []], turned)[0]
+    sensor = client.value(
+        "spawn_actor_with_parent", [1, "sensor.other.gnss", []], [[1.0, 0.0, 1.0], [0.0, 5.0, 0.0]], car, 0, ""
+    )[0]
+    client.value("tick_cue")
+    client.value("destroy_actor", car)
+    client.send("set_actor_location", sensor, [1.0, 2.0, 3.0], wants_reply=False)
+    at, attitude = client.value("get_actor_component_world_transform", sensor, "DefaultSceneRoot")
+    assert at == [1.0, 2.0, 3.0]
+    assert attitude == pytest.approx([0.0, 95.0, 0.0])
 
 
 @pytest.mark.parametrize("delta_s", [-0.1, 11.0])

@@ -70,6 +70,18 @@ def test_other_seed_and_other_text_are_other_towns():
         cached_town("street", 1, OPENDRIVE, never)
 
 
+@pytest.mark.slow
+def test_every_source_that_a_town_is_built_from_is_in_its_hash():
+    program = (
+        "import sys, carlaseg.simulator.town, carlaseg.simulator as package\n"
+        "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith(package.__name__ + '.')], sep='\\n')"
+    )
+    used = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    hashed = {str(path) for pattern in town_cache._BUILDERS for path in town_cache._PACKAGE.glob(pattern)}
+    assert len(used.stdout.split()) > 20
+    assert set(used.stdout.split()) <= hashed
+
+
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:100], lambda _: b"", lambda c: c.replace(b"asphalt", b"\x80")]
 )

@@ -239,39 +239,37 @@ def _box_ring(x: float, bottom: float, top: float, width: float) -> Corners:
 
 
 def draw_truck(sketch: Sketch, variant: str, extent: tuple[float, float, float], color: Color, lights: int) -> None:
-    """A lorry: cab in front, load box behind; a fire engine carries ladders and blue lamps."""
+    """A lorry: cab in front, load box behind; a fire engine has stripes and blue lamps."""
     ex, ey, ez = extent
     height, width = 2 * ez, ey * 0.97
-    fire, ambulance = "firetruck" in variant, "ambulance" in variant
+    fire = "firetruck" in variant
     split = 0.42 * ex if ex > 3 else 0.3 * ex
-    body = color if fire or ambulance else scaled(color, 0.45)
     load: Color = color if fire or "cola" in variant else (224, 226, 228)
     chassis_top = 0.28 * height
     sketch.box((-0.02 * ex, 0, chassis_top - 0.12), (0.97 * ex, 0.6 * width, 0.12), _PLASTIC)
     sketch.loft([_box_ring(x, chassis_top, z * height, w * width) for x, z, w in
                  ((-ex, 0.99, 0.97), (-0.99 * ex, 1.0, 1.0), (split - 0.2, 1.0, 1.0))], load)  # fmt: skip
-    cab = body if fire or ambulance else color
     cab_top = 0.80 * height
     low = 0.15 * height
     belt = low + (cab_top - low) * 0.5
     front = 0.985 * ex
-    sketch.loft([_box_ring(x, low, belt, w * width) for x, w in ((split, 0.98), (0.9 * ex, 0.98), (front, 0.9))], cab)
+    sketch.loft([_box_ring(x, low, belt, w * width) for x, w in ((split, 0.98), (0.9 * ex, 0.98), (front, 0.9))], color)
     a, b = 0.97 * width, 0.93 * width
     head = front - 0.14
     glass, pale = _GLASS, scaled(_GLASS, 1.55)
     c = 0.89 * width
-    sketch.panel(((front, -c, belt), (front, c, belt), (head, b, cab_top), (head, -b, cab_top)), cab,
+    sketch.panel(((front, -c, belt), (front, c, belt), (head, b, cab_top), (head, -b, cab_top)), color,
                  [(0.05, 0.95, 0.06, 0.80, pale, "plain")])  # fmt: skip
-    sketch.quad((split, -b, cab_top), (head, -b, cab_top), (head, b, cab_top), (split, b, cab_top), cab)
-    sketch.quad((split, a, low), (split, -a, low), (split, -b, cab_top), (split, b, cab_top), cab)
-    sketch.panel(((split, -a, belt), (front, -c, belt), (head, -b, cab_top), (split, -b, cab_top)), cab,
+    sketch.quad((split, -b, cab_top), (head, -b, cab_top), (head, b, cab_top), (split, b, cab_top), color)
+    sketch.quad((split, a, low), (split, -a, low), (split, -b, cab_top), (split, b, cab_top), color)
+    sketch.panel(((split, -a, belt), (front, -c, belt), (head, -b, cab_top), (split, -b, cab_top)), color,
                  [(0.22, 0.88, 0.06, 0.80, glass, "plain")])  # fmt: skip
-    sketch.panel(((front, c, belt), (split, a, belt), (split, b, cab_top), (head, b, cab_top)), cab,
+    sketch.panel(((front, c, belt), (split, a, belt), (split, b, cab_top), (head, b, cab_top)), color,
                  [(0.12, 0.78, 0.06, 0.80, glass, "plain")])  # fmt: skip
     stripe: Color = (240, 240, 240) if fire else (196, 40, 40)
     for side in (1, -1):
         sketch.box((-0.3 * ex, side * width, 0.52 * height), (0.62 * ex, 0.012, 0.035 * height), stripe)
-        if fire or ambulance:
+        if fire:
             sketch.box(
                 (0.8 * ex, side * 0.5 * width, cab_top + 0.08), (0.12, 0.22 * width, 0.08), (40, 90, 235), "lamp_glass"
             )

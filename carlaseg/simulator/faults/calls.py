@@ -16,6 +16,7 @@ from carlaseg.simulator.drawing_thread import Work
 from carlaseg.simulator.faults.frames import FaultyStreams
 from carlaseg.simulator.faults.plan import Fault, FaultPlan
 from carlaseg.simulator.faults.schedule import Schedule
+from carlaseg.simulator.recording_file import RecordingFolder
 from carlaseg.simulator.rpc_methods import answer
 from carlaseg.simulator.scene import Pose
 from carlaseg.simulator.simulation import RendererFactory, Simulation, TownSource
@@ -39,6 +40,7 @@ class FaultySimulation(Simulation):
         streams: takes the messages; made with `lambda: simulation.schedule`.
         default_delta_s: as in `Simulation`.
         schedule: of the plan.
+        recordings: as in `Simulation`.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class FaultySimulation(Simulation):
         streams: FaultyStreams,
         default_delta_s: float,
         schedule: Schedule,
+        recordings: RecordingFolder | None = None,
     ) -> None:
         self.schedule = schedule
         self.faulty_streams = streams
         self._hides_state = False
-        super().__init__(towns, town_name, make_renderer, streams, default_delta_s)
+        super().__init__(towns, town_name, make_renderer, streams, default_delta_s, recordings)
 
     def put_plan(self, plan: FaultPlan) -> None:
         """Put another plan in force; its counts begin at none."""

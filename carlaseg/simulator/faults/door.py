@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from carlaseg.errors import CarlasegError, ConfigError, ProtocolError
 from carlaseg.simulator.faults.calls import FaultySimulation
-from carlaseg.simulator.faults.plan import parse_plan
+from carlaseg.simulator.faults.plan import LONGEST_S, parse_plan
 
 MAX_LINE_BYTES = 64 << 10
 """A plan must also fit into an environment variable, by which it outlives a restart."""
@@ -74,8 +74,10 @@ class ControlConversation:
             return {}
         if action == "die":
             restart_after_s = wish.get("restart_after_s")
-            if restart_after_s is not None and type(restart_after_s) not in (int, float):
-                raise ConfigError(f"control door, restart_after_s: expected seconds, received {restart_after_s!r}")
+            if restart_after_s is not None and not _is_wait(restart_after_s):
+                raise ConfigError(
+                    f"control door, restart_after_s: expected 0 to {LONGEST_S:g} seconds, received {restart_after_s!r}"
+                )
             self._die(restart_after_s)
         raise ConfigError(f"control door: expected to 'do' a plan with a text, report or die, received {wish!r:.80}")
 
@@ -92,3 +94,7 @@ class ControlConversation:
             "settings": asdict(simulation.settings),
             "actors": [[actor.actor_id, actor.type_id] for actor in world.actors.values()],
         }
+
+
+def _is_wait(value: object) -> bool:
+    return type(value) in (int, float) and 0.0 <= cast(float, value) <= LONGEST_S  # false for what is no number

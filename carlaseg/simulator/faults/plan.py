@@ -111,7 +111,7 @@ KINDS: Mapping[str, Kind] = {
 """Kinds of faults by name."""
 
 _OCCASION_KEYS = tuple(one.name for one in fields(Occasions))
-_LONGEST_S = 3600.0
+LONGEST_S = 3600.0
 _MAX_FAULTS = 1000
 
 
@@ -214,8 +214,8 @@ _READERS: Mapping[str, Any] = {
     "sensor": _text,
     "blueprint": _text,
     "counted": _counted,
-    "seconds": lambda value, where: _number(value, where, _LONGEST_S),
-    "restart_after_s": lambda value, where: _number(value, where, _LONGEST_S),
+    "seconds": lambda value, where: _number(value, where, LONGEST_S),
+    "restart_after_s": lambda value, where: _number(value, where, LONGEST_S),
     "offset": _offset,
     "for_good": _truth,
     "text": _text,

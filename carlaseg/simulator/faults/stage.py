@@ -14,6 +14,7 @@ from carlaseg.simulator.faults.door import MAX_LINE_BYTES, ControlConversation
 from carlaseg.simulator.faults.frames import FaultyStreams
 from carlaseg.simulator.faults.plan import parse_plan
 from carlaseg.simulator.faults.schedule import Schedule
+from carlaseg.simulator.recording_file import RecordingFolder
 from carlaseg.simulator.server import RpcServer, listen
 from carlaseg.simulator.simulation import RendererFactory, StreamOutlet, TownSource
 
@@ -64,6 +65,7 @@ def set_the_stage(
     life: Life,
     parts: tuple[TownSource, str, RendererFactory],
     default_delta_s: float,
+    recordings: RecordingFolder | None = None,
 ) -> FaultyStage:
     """Return a server that misbehaves as the plan of `life` says.
 
@@ -73,6 +75,7 @@ def set_the_stage(
         life: where to begin.
         parts: towns, the first town's name, and what makes renderers.
         default_delta_s: time step while the client has set none.
+        recordings: where recordings lie; None for a temporary folder.
 
     Raises:
         SimulatorError: the control port is in use, or there is no such town.
@@ -93,7 +96,7 @@ def set_the_stage(
 
     try:
         outlet = FaultyStreams(streams, lambda: simulations[0].schedule if simulations else schedule)
-        simulation = FaultySimulation(*parts, outlet, default_delta_s, schedule)
+        simulation = FaultySimulation(*parts, outlet, default_delta_s, schedule, recordings)
         simulations.append(simulation)
     except BaseException:
         if door is not None:

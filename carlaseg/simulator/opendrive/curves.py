@@ -21,6 +21,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES01 = (_NODES + 1.0) / 2.0
 _WEIGHTS01 = _WEIGHTS / 2.0
 _STRAIGHT = 1e-12
+# Bends of a few centimetres are mistakes in a file: nothing is cut finer.
+_FINEST_M = 0.1
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class PlanView:
             if high - low < 1e-6:
                 continue
             bend = self._sharpest(curve)
-            fine = step if bend < 1e-9 else min(step, float(np.sqrt(8.0 * chord_error / bend)))
+            fine = step if bend < 1e-9 else max(min(step, float(np.sqrt(8.0 * chord_error / bend))), _FINEST_M)
             pieces.append(np.linspace(low, high, max(1, int(np.ceil((high - low) / fine - 1e-9))) + 1)[1:])
         s = np.concatenate(pieces)
         s = np.append(s[:-1][s[:-1] < end_s - 0.02], end_s)

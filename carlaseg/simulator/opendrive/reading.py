@@ -24,6 +24,8 @@ from carlaseg.simulator.opendrive.network import (
     Signal,
 )
 
+# Longer than any town's, one road and all together: a client's file must not fill the server's memory.
+MAX_ROAD_M, MAX_NETWORK_M = 1e5, 2e6
 _DEFAULT_MARK_WIDTH_M = 0.12
 
 
@@ -31,8 +33,12 @@ def read_opendrive(text: str) -> RoadNetwork:
     """The road network that an OpenDRIVE text describes.
 
     Raises:
-        SimulatorError: the text is not XML, has no `<road>`, or a road lacks what its geometry needs.
+        SimulatorError: the text is not XML, has no `<road>`, or a road lacks what its geometry needs, or there is
+            more of them than a town has.
     """
+    if "<!ENTITY" in text:
+        # A few of them, one in the other, unfold to gigabytes.
+        raise SimulatorError("OpenDRIVE: expected XML without entities of its own, received some. No town was built.")
     try:
         root = ElementTree.fromstring(text.encode())
     except ElementTree.ParseError as error:
@@ -54,6 +60,12 @@ def read_opendrive(text: str) -> RoadNetwork:
         raise SimulatorError(
             f"OpenDRIVE: expected at least one <road>, received <{root.tag}> with none. No town was built."
         )
+    total_m = sum(curve.length for road in roads.values() for curve in road.plan.curves)
+    if total_m > MAX_NETWORK_M:
+        raise SimulatorError(
+            f"OpenDRIVE: expected at most {MAX_NETWORK_M / 1e3:g} km of roads, received {total_m / 1e3:.6g}. "
+            "No town was built."
+        )
     junctions = [_junction(element) for element in root.findall("junction")]
     return RoadNetwork(roads, {junction.id: junction for junction in junctions})
 
@@ -70,6 +82,13 @@ def _number(element: Element, key: str, default: float | None = None) -> float:
     return value
 
 
+def _length(element: Element) -> float:
+    value = _number(element, "length")
+    if not 0.0 <= value <= MAX_ROAD_M:
+        raise ValueError(f"<{element.tag} length={value:g}>, expected 0 to {MAX_ROAD_M:g} m")
+    return value
+
+
 def _cubics(elements: Iterable[Element], start: str = "s") -> Cubics:
     rows = sorted([_number(e, start, 0.0), *(_number(e, k, 0.0) for k in "abcd")] for e in elements)
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
@@ -77,8 +96,8 @@ def _cubics(elements: Iterable[Element], start: str = "s") -> Cubics:
 
 
 def _curve(element: Element) -> Curve:
-    place = [_number(element, key) for key in ("s", "x", "y", "hdg", "length")]
-    s, x, y, heading, length = place
+    s, x, y, heading = (_number(element, key) for key in ("s", "x", "y", "hdg"))
+    length = _length(element)
     for shape in element:
         if shape.tag == "line":
             return Curve("line", s, x, y, heading, length)
@@ -168,7 +187,7 @@ def _crosswalk(element: Element) -> Crosswalk | None:
 
 
 def _road(element: Element) -> Road:
-    length = _number(element, "length")
+    length = _length(element)
     plan = PlanView([_curve(g) for g in element.findall("planView/geometry")])
     if not plan.curves:
         raise ValueError("no <geometry>")
