@@ -85,20 +85,13 @@ def panel(
         (f"median {MEDIAN_SIZE}x{MEDIAN_SIZE}", filtered, cv2.INTER_NEAREST),
         ("overlay", overlay(image, coloured), cv2.INTER_LINEAR),
     ]
-    height, width = _tile_size(image.shape[0], image.shape[1])
+    row = titled(tiles)
     entries = _entries(truth, prediction, legend)
-    total = 2 * MARGIN + len(tiles) * width + (len(tiles) - 1) * GAP
-    placed, legend_height = _flow(entries, total)
+    placed, legend_height = _flow(entries, row.shape[1])
     footer = LINE if caption else 0
-    sheet = np.full((MARGIN + STRIP + height + GAP + footer + legend_height + MARGIN, total, 3), PAPER, np.uint8)
-    for index, (title, tile, how) in enumerate(tiles):
-        left = MARGIN + index * (width + GAP)
-        _write(sheet, title, (left, MARGIN + STRIP - 9), 0.5, INK)
-        how = cv2.INTER_AREA if tile.shape[0] > height else how
-        sheet[MARGIN + STRIP : MARGIN + STRIP + height, left : left + width] = cv2.resize(
-            tile, (width, height), interpolation=how
-        )
-    below = MARGIN + STRIP + height + GAP
+    below = row.shape[0] - MARGIN + GAP
+    sheet = np.full((below + footer + legend_height + MARGIN, *row.shape[1:]), PAPER, np.uint8)
+    sheet[: row.shape[0]] = row
     if caption:
         _write(sheet, caption, (MARGIN, below + 16), 0.45, PALE)
     for (name, colour), (x, y) in zip(entries, placed, strict=True):
@@ -106,6 +99,28 @@ def panel(
         cv2.rectangle(sheet, (x, top + 4), (x + 14, top + 17), colour, cv2.FILLED)
         cv2.rectangle(sheet, (x, top + 4), (x + 14, top + 17), PALE, 1)
         _write(sheet, name, (x + 20, top + 16), 0.42, INK)
+    return sheet
+
+
+def titled(tiles: Sequence[tuple[str, NDArray[np.uint8], int]]) -> NDArray[np.uint8]:
+    """Pictures side by side, large enough to be looked at, each below its title.
+
+    Args:
+        tiles: title, picture (uint8, (H, W, 3), RGB, all of one size), OpenCV's interpolation where it is enlarged.
+
+    Returns:
+        uint8, (height, width, 3), RGB.
+    """
+    height, width = _tile_size(*tiles[0][1].shape[:2])
+    total = 2 * MARGIN + len(tiles) * width + (len(tiles) - 1) * GAP
+    sheet = np.full((MARGIN + STRIP + height + MARGIN, total, 3), PAPER, np.uint8)
+    for index, (title, tile, how) in enumerate(tiles):
+        left = MARGIN + index * (width + GAP)
+        _write(sheet, title, (left, MARGIN + STRIP - 9), 0.5, INK)
+        how = cv2.INTER_AREA if tile.shape[0] > height else how
+        sheet[MARGIN + STRIP : MARGIN + STRIP + height, left : left + width] = cv2.resize(
+            tile, (width, height), interpolation=how
+        )
     return sheet
 
 

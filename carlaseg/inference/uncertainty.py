@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GAP = 6
+from carlaseg.inference.panels import titled
+
+BRIGHTER = 4
+"""Mutual information is small by nature."""
 
 
 def uncertainty_picture(
@@ -17,13 +20,18 @@ def uncertainty_picture(
     Args:
         image: uint8, (H, W, 3), RGB.
         entropy: float32, (H, W), 0 to 1.
-        mutual_information: float32, (H, W), 0 to 1; small by nature, so its tile is four times as bright.
+        mutual_information: float32, (H, W), 0 to 1; shown four times as bright.
 
     Returns:
-        uint8, (H, 3 W + gaps, 3), RGB.
+        uint8, (height, width, 3), RGB.
     """
-    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([image, gap, _heat(entropy), gap, _heat(4 * mutual_information)], axis=1)
+    return titled(
+        [
+            ("image", image, cv2.INTER_LINEAR),
+            ("entropy", _heat(entropy), cv2.INTER_NEAREST),
+            (f"mutual information x {BRIGHTER}", _heat(BRIGHTER * mutual_information), cv2.INTER_NEAREST),
+        ]
+    )
 
 
 def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from tiny_run import frame
 from carlaseg.inference.cleaning import median_filtered
 from carlaseg.inference.confusion import draw_confusion
 from carlaseg.inference.panels import Legend, colours, overlay, panel
+from carlaseg.inference.uncertainty import uncertainty_picture
 from carlaseg.labels import scheme
 
 SCHEME = scheme("carla-0.9.14")
@@ -69,6 +70,19 @@ def test_a_panel_of_many_classes_and_void_still_fits_its_width() -> None:
     sheet = panel(np.zeros((240, 320, 3), np.uint8), truth, ids.astype(np.uint8), LEGEND, "x" * 500)
     assert sheet.shape[1] == 2 * 10 + 5 * 320 + 4 * 6
     assert not sheet[-8:, :, 0].min() < 255
+
+
+def test_the_picture_of_doubt_is_dark_where_the_network_is_sure_and_each_tile_has_its_title() -> None:
+    image, _ = frame(0, (240, 320))
+    doubt = np.zeros((240, 320), np.float32)
+    doubt[:, 160:] = 0.8
+    sheet = uncertainty_picture(image, doubt, doubt / 8)
+    assert np.array_equal(sheet[34:274, 10:330], image)
+    entropy, information = sheet[34:274, 336:656].astype(int), sheet[34:274, 662:982].astype(int)
+    for tile in (entropy, information):
+        assert tile[:, :160].max() < 10 < 100 < tile[:, 160:].max(axis=-1).min()
+    assert entropy[:, 160:].sum() > information[:, 160:].sum()  # an eighth, four times as bright, is still darker
+    assert all((sheet[10:34, left : left + 320] < 128).any() for left in (10, 336, 662))
 
 
 def test_the_confusion_picture_is_written_and_shows_only_classes_that_occur(tmp_path: Path) -> None:

@@ -144,7 +144,8 @@ def test_uncertainty_maps_lie_between_sure_and_a_blind_guess(tiny_run: Path, tmp
         assert (information <= entropy_map + 1e-4).all()
         assert 0 < information.max() < 1
         assert line["mean_entropy"] == pytest.approx(entropy_map.mean(), abs=1e-3)
-        assert cv2.imread(str(folder / line["uncertainty"])).shape == (48, 3 * 64 + 12, 3)
+        # Three tiles, five times as large so that their titles can be read.
+        assert cv2.imread(str(folder / line["uncertainty"])).shape == (284, 2 * 10 + 3 * 320 + 2 * 6, 3)
 
 
 def test_a_network_without_dropout_and_what_cannot_be_combined_are_said(tmp_path: Path, tiny_run: Path) -> None:
