@@ -64,6 +64,9 @@ def test_few_large_jobs_hold_submit_back_as_many_small_ones_do() -> None:
 
         producer = threading.Thread(target=produce)
         producer.start()
+        deadline_s = time.monotonic() + 30
+        while len(held) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
         time.sleep(0.2)
         # Two in the threads' hands; a third would make 120 bytes.
         assert len(held) == 2
