@@ -259,7 +259,7 @@ def _sizes_differ(sizes: Sizes) -> list[Problem]:
 
 @dataclass
 class _Checked:
-    """What was seen: no more memory for a million images than for a thousand, unless they are all broken."""
+    """What was seen: at most a score an image, unless they are broken."""
 
     frames: int
     labelled: int

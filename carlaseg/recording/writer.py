@@ -8,7 +8,6 @@ raises it, or leaving does, and jobs that were waiting are let go.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -50,16 +49,10 @@ class BackgroundWriter(Generic[JobT]):
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._error_raised = False
-        self._held_back_s = 0.0
         self._threads = [
             threading.Thread(target=self._run, name=f"carlaseg-writer-{number}", daemon=True)
             for number in range(threads)
         ]
-
-    @property
-    def held_back_s(self) -> float:
-        """Seconds that `submit` has waited for room: how much the writers held the simulation back."""
-        return self._held_back_s
 
     @property
     def failed(self) -> bool:
@@ -78,7 +71,6 @@ class BackgroundWriter(Generic[JobT]):
         Raises:
             BaseException: the first error that a thread met.
         """
-        began_s = time.monotonic()
         size = self._bytes_of(job)
         with self._changed:
             self._changed.wait_for(lambda: self.failed or self._has_room_for(size))
@@ -86,7 +78,6 @@ class BackgroundWriter(Generic[JobT]):
             self._waiting.append(job)
             self._bytes_held += size
             self._changed.notify_all()
-        self._held_back_s += time.monotonic() - began_s
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -45,7 +45,6 @@ def test_a_slow_writer_holds_submit_back() -> None:
         gate.set()
         producer.join()
     assert taken == list(range(10))
-    assert writer.held_back_s > 0.2
 
 
 def test_few_large_jobs_hold_submit_back_as_many_small_ones_do() -> None:

@@ -1,6 +1,7 @@
 """What a dataset holds: classes by drive, town and weather, loss weights, brightness, near-copies, where classes lie.
 
-One picture and one mask are in memory a thread; what grows with the dataset is eight bytes an image.
+One picture and one mask are in memory a thread; what grows with the dataset, beyond the list of its images, is eight
+bytes an image.
 """
 
 from __future__ import annotations
