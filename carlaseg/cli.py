@@ -125,6 +125,11 @@ FAULT = CarlasegError(
     (("report it", "with these lines and what `carlaseg doctor` says"),),
 )
 
+NO_MEMORY = CarlasegError(
+    "expected enough memory for what was asked, received an allocation that failed. What was finished before is safe.",
+    (("needs less", "a smaller size, batch or number of images, where the command has such a flag"),),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb.
@@ -172,6 +177,11 @@ def _answer(words: list[str]) -> int:
             traceback.print_exc()
         _print_error(f"carlaseg {verb}", _unusable_file(error))
         return DatasetError.exit_code
+    except MemoryError:
+        if debug:
+            traceback.print_exc()
+        _print_error(f"carlaseg {verb}", NO_MEMORY)
+        return NO_MEMORY.exit_code
     except Exception:
         traceback.print_exc()
         _print_error(f"carlaseg {verb}", FAULT)

@@ -96,6 +96,16 @@ def test_a_file_that_cannot_be_used_is_one_sentence_wherever_it_happens(
     assert "Traceback" not in said
 
 
+def test_memory_that_runs_out_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "run", lambda *_: bytearray(2**62))
+    assert cli.main(["stats"]) == 1
+    said = capsys.readouterr().err
+    assert "carlaseg stats: expected enough memory for what was asked, received an allocation that failed." in said
+    assert "Traceback" not in said
+
+
 def test_a_reader_that_has_gone_is_no_error() -> None:
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; '{sys.executable}' -u -m carlaseg --help | true"],
@@ -152,6 +162,7 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
             "train: --loss: expected one of 'ce', 'focal', 'dice', ",
         ),
         (("train", "--size", "30"), "train: --size: expected HxW in pixels"),
+        (("infer", "--tiles", "99999x99999"), "infer: --tiles: expected at most 67,108,864 pixels"),
         (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
         (("evaluate", "--bands", "near"), "evaluate: --bands: expected values of the kind that --help shows, received"),
         (("record", "--frames", "0"), "--frames: expected at least 1, received 0"),

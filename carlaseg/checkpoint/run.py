@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carlaseg import __version__
-from carlaseg.config import to_json
+from carlaseg.config import LARGEST_PIXELS, to_json
 from carlaseg.errors import CheckpointError, ConfigError
 from carlaseg.files import disk_fault
 
 FORMAT = 1
-LARGEST_PIXELS = 2**26
-"""Of the size that a network was trained at: 8192x8192."""
 LARGEST_NUM_CLASSES = 255
 """A class id is a byte, and 255 is void."""
 LARGEST_TEXT_BYTES = 16 * 2**20

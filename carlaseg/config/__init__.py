@@ -15,12 +15,24 @@ from carlaseg.config.plans import PlanConfig, is_plan
 from carlaseg.config.recording import RecordConfig, SimulateConfig
 from carlaseg.config.runs import KeepConfig, RunsConfig
 from carlaseg.config.training import AUTO_BATCH, AUTO_SIZE, ModelsConfig, TrainConfig
-from carlaseg.config.values import AUTO, Size, automatic, check_range, flags_of, from_mapping, load, nearest, to_json
+from carlaseg.config.values import (
+    AUTO,
+    LARGEST_PIXELS,
+    Size,
+    automatic,
+    check_range,
+    flags_of,
+    from_mapping,
+    load,
+    nearest,
+    to_json,
+)
 
 __all__ = [
     "AUTO",
     "AUTO_BATCH",
     "AUTO_SIZE",
+    "LARGEST_PIXELS",
     "AugmentConfig",
     "ConvertConfig",
     "DemoConfig",

@@ -19,6 +19,8 @@ from carlaseg.files import unreadable
 ConfigT = TypeVar("ConfigT")
 AUTO = "auto"
 """The word for: whatever this machine bears."""
+LARGEST_PIXELS = 2**26
+"""Of a size that is asked for. Run folders and exported files of larger ones are refused as well."""
 
 
 class Size(NamedTuple):
@@ -32,12 +34,15 @@ class Size(NamedTuple):
         """Read `HxW`.
 
         Raises:
-            ConfigError: the text is not two positive numbers with an x between them.
+            ConfigError: the text is not two positive numbers with an x between them, or more than any picture has.
         """
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
         if match is None or "0" in match.groups():
             raise ConfigError(f"expected HxW in pixels, for example 160x160, received {text!r}.")
-        return cls(int(match[1]), int(match[2]))
+        size = cls(int(match[1]), int(match[2]))
+        if size.height * size.width > LARGEST_PIXELS:
+            raise ConfigError(f"expected at most {LARGEST_PIXELS:,} pixels, 8192x8192 for example, received {size}.")
+        return size
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.config import LARGEST_PIXELS
 from carlaseg.errors import CheckpointError
 
 FORMAT = 1
@@ -24,7 +25,6 @@ KEY = "carlaseg"
 FILE = "carlaseg.json"
 """Name of the JSON text where the format holds files: LiteRT, SavedModel, PyTorch."""
 LARGEST_CARD_BYTES = 2**20
-LARGEST_PIXELS = 2**26
 LARGEST_ARTEFACT_BYTES = 2**31
 """ONNX files end here anyway; no network of ours is a tenth of it."""
 

@@ -27,6 +27,8 @@ from carlaseg.inference.films import Film, camera, is_film, video
 from carlaseg.labels import LabelScheme
 
 CAMERA, CARLA = "camera:", "carla://"
+UNREAD_SUFFIXES = frozenset({".tif", ".tiff", ".bmp", ".heic", ".avif", ".jp2"})
+"""Pictures to people, and not to us."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,9 @@ def _folder(path: Path, config: InferConfig, names: Names) -> list[Source]:
         if not films:
             raise
         return [video(film, names.free(film.stem, film.name.replace(".", "_")), config.max_frames) for film in films]
+    beside = [file for file in path.iterdir() if is_film(file.name) or file.suffix.lower() in UNREAD_SUFFIXES]
+    if beside:
+        say("note", f"{path}: {len(beside)} videos and pictures of other kinds beside the pictures are left out")
     name = names.free(path.resolve().name or "input")
     return [Pictures(name, str(path), data.samples, data.layout, data.labelled, data.scheme, data.evidence)]
 

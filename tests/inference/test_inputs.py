@@ -94,6 +94,18 @@ def test_names_in_other_scripts_are_kept(tiny_run: Path, tmp_path: Path) -> None
         assert (folder / kind / f"写真 1.{suffix}").stat().st_size > 0
 
 
+def test_what_lies_beside_the_pictures_of_a_folder_is_left_out_and_counted(
+    tiny_run: Path, tmp_path: Path, capsys
+) -> None:
+    data = write_dataset(tmp_path / "in", frames=1, masks=False)
+    write_video(data / "film.mp4", frames=2)
+    (data / "scan.tiff").write_bytes(b"II*\0")
+    (data / "notes.txt").write_text("no picture")
+    folder = run(tiny_run, tmp_path / "out", data, write=("ids",))
+    assert len(lines_of(folder)) == 1
+    assert "2 videos and pictures of other kinds beside the pictures are left out" in capsys.readouterr().err
+
+
 def test_what_is_not_there_or_neither_picture_nor_video_is_said(tiny_run: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
