@@ -1,11 +1,11 @@
-"""Scenarios of the client's less travelled calls; see `scenarios`."""
+"""Scenarios of the client's less travelled calls; see `client_session`."""
 
 from __future__ import annotations
 
 import math
 
 import carla
-from scenarios import DT_S, car, place, synchronous
+from client_session import car, place, synchronous
 
 
 def anatomy(client):
@@ -223,7 +223,6 @@ def recorder(client):
             missing = ""
         except RuntimeError as error:
             missing = str(error)
-        moved = [max(math.dist(a, p) for p in pair) > 0 for a, pair in zip(path, played, strict=False)]
         closest = [min(math.dist(spot, p) for pair in played for p in pair) for spot in path[5:30]]
         return {
             "begun": begun,
@@ -233,7 +232,6 @@ def recorder(client):
             "replay": replay,
             "vehicles": [len(pair) for pair in played],
             "closest": max(closest),
-            "moved": any(moved),
             "left": len(world.get_actors().filter("vehicle.*")),
             "missing": missing,
         }
@@ -273,5 +271,4 @@ def accepted(client):
             "objects": [len(objects), len(boxes)],
             "gravity": gravity,
             "goes_on": world.tick() > 0,
-            "delta": DT_S,
         }

@@ -1,4 +1,4 @@
-"""Scenarios about physics relations, many listeners and attributes that scripts count on; see `scenarios`."""
+"""Scenarios about physics relations, many listeners and attributes that scripts count on; see `client_session`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import queue
 import time
 
 import carla
-import scenarios
-from scenarios import WAIT_S, car, listen, synchronous
+import client_session
+from client_session import WAIT_S, car, listen, synchronous
 
 
 def settle(world, ticks):
@@ -68,7 +68,7 @@ def many_listeners(client):
         world.tick()
         queues, twins = [], []
         for _ in range(5):
-            other = carla.Client(scenarios.HOST, scenarios.PORT)
+            other = carla.Client(client_session.HOST, client_session.PORT)
             other.set_timeout(WAIT_S)
             twin = other.get_world().get_actor(sensor.id)
             received = queue.Queue()

@@ -1,16 +1,117 @@
-"""Scenarios of sensors other than plain cameras; see `scenarios`."""
+"""Scenarios of sensors: cameras, lidars, radar, what moves and what is met; see `client_session`."""
 
 from __future__ import annotations
 
 import math
 import queue
+import time
 
 import carla
+import client_session
 import numpy as np
-from scenarios import DT_S, WAIT_S, listen, synchronous
+from client_session import DT_S, WAIT_S, car, listen, place, synchronous
 
 ABOVE = carla.Transform(carla.Location(x=0.0, z=2.4))
 WHOLE = {"dropoff_general_rate": "0", "dropoff_intensity_limit": "0", "dropoff_zero_intensity": "0"}
+
+
+def cameras(client):
+    world = client.get_world()
+    kinds = ("rgb", "semantic_segmentation", "instance_segmentation", "depth")
+    with synchronous(world):
+        ego = car(world)
+        sensors = [
+            listen(world, f"sensor.camera.{kind}", ego, image_size_x="96", image_size_y="64", fov="100")
+            for kind in kinds
+        ]
+        rounds = []
+        for _ in range(5):
+            frame = world.tick()
+            images = [received.get(timeout=WAIT_S) for _, received in sensors]
+            snapshot = world.get_snapshot()
+            rounds.append(
+                {
+                    "frame": frame,
+                    "frames": [image.frame for image in images],
+                    "times": [abs(image.timestamp - snapshot.timestamp.elapsed_seconds) for image in images],
+                    "sizes": [[image.width, image.height, image.fov, len(image.raw_data)] for image in images],
+                    "poses": [
+                        place(image.transform) == place(snapshot.find(sensor.id).get_transform())
+                        for image, (sensor, _) in zip(images, sensors, strict=True)
+                    ],
+                }
+            )
+        tags = sorted(set(bytes(images[1].raw_data)[2::4]))
+        same_tags = bytes(images[1].raw_data)[2::4] == bytes(images[2].raw_data)[2::4]
+        for sensor, _ in sensors:
+            sensor.stop()
+    return {"rounds": rounds, "tags": tags, "instance_agrees": same_tags}
+
+
+def sensor_tick(client):
+    world = client.get_world()
+    with synchronous(world):
+        ego = car(world)
+        sensor, received = listen(world, "sensor.other.gnss", ego, sensor_tick="1.0")
+        frames = [world.tick() for _ in range(50)]
+        deadline_s = time.monotonic() + WAIT_S
+        while received.qsize() < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        time.sleep(0.2)  # for a fourth, which must not come
+        heard = [received.get().frame - frames[0] for _ in range(received.qsize())]
+        sensor.stop()
+    return {"heard": heard}
+
+
+def second_listener(client):
+    """A second connection to a camera's stream must have the very next frame."""
+    world = client.get_world()
+    with synchronous(world):
+        sensor, received = listen(world, "sensor.other.gnss", None, carla.Transform())
+        world.tick()
+        other = carla.Client(client_session.HOST, client_session.PORT)
+        other.set_timeout(WAIT_S)
+        twin = other.get_world().get_actor(sensor.id)
+        heard = queue.Queue()
+        twin.listen(heard.put)
+        frame = world.tick()
+        seen = [received.get(timeout=WAIT_S).frame, received.get(timeout=WAIT_S).frame, heard.get(timeout=WAIT_S).frame]
+        twin.stop()
+        last = world.tick()
+        after = received.get(timeout=WAIT_S).frame
+        sensor.stop()
+    return {"frame": frame, "seen": seen, "last": last, "after": after}
+
+
+def measurements(client):
+    world = client.get_world()
+    with synchronous(world):
+        ego = car(world)
+        gnss, places = listen(world, "sensor.other.gnss", ego)
+        imu, feelings = listen(world, "sensor.other.imu", ego, carla.Transform())
+        crash, contacts = listen(world, "sensor.other.collision", ego, carla.Transform())
+        world.tick()
+        place_, feeling = places.get(timeout=WAIT_S), feelings.get(timeout=WAIT_S)
+        expected = world.get_map().transform_to_geolocation(place_.transform.location)
+        quiet = contacts.qsize()
+        ahead = ego.get_transform()
+        ahead.location += ahead.get_forward_vector() * 6.0
+        other = world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), ahead)
+        ego.apply_control(carla.VehicleControl(throttle=1.0))
+        for _ in range(60):
+            world.tick()
+        contact = contacts.get(timeout=WAIT_S)
+        result = {
+            "geo": [place_.latitude, place_.longitude, place_.altitude],
+            "expected": [expected.latitude, expected.longitude, expected.altitude],
+            "gravity": feeling.accelerometer.z,
+            "quiet": quiet,
+            "other": [contact.other_actor.id, contact.actor.id],
+            "ids": [other.id, ego.id],
+        }
+        for sensor in (gnss, imu, crash):
+            sensor.stop()
+    return result
 
 
 def ahead_of(point, metres):
@@ -52,7 +153,6 @@ def lidar(client):
                     "channels": [a.channels, b.channels],
                     "counts_agree": all(a.get_point_count(i) == b.get_point_count(i) for i in range(a.channels)),
                     "counts_sum": sum(a.get_point_count(i) for i in range(a.channels)),
-                    "angle": a.horizontal_angle,
                     "farthest": max(math.sqrt(d.point.x**2 + d.point.y**2 + d.point.z**2) for d in a),
                     "intensities": [min(d.intensity for d in b), max(d.intensity for d in b)],
                     "cosines": [min(d.cos_inc_angle for d in a), max(d.cos_inc_angle for d in a)],
@@ -88,7 +188,7 @@ def agreement(points, picture):
 
 
 def lidar_repeats(client):
-    """Points of five lidars with the same seed, spawned one after the other at one place."""
+    """Points of three lidars with the same seed, spawned one after the other at one place."""
     world = client.get_world()
     heard = []
     with synchronous(world):
@@ -131,7 +231,6 @@ def radar_and_obstacle(client):
             "depth": min(d.depth for d in first if abs(d.azimuth) < 0.03 and abs(d.altitude) < 0.03),
             "obstacle": [seen.other_actor.id, seen.distance],
             "other": other.id,
-            "gap": ego.get_location().distance(other.get_location()),
             "blind": nothing.qsize(),
         }
         for sensor in (radar, obstacle, blind):
@@ -177,7 +276,6 @@ def computed_cameras(client):
         result = {
             "road_pixels": int(road.sum()),
             "up": np.median(normal[road][:, :3], axis=0).tolist(),
-            "sky": np.median(normal[tag == 11][:, :3], axis=0).tolist() if (tag == 11).any() else None,
             "flow_error": float(np.median(np.abs(flow[road] - expected))),
             "flow_size": float(np.median(np.linalg.norm(expected, axis=1))),
             "cosmos": [cosmos.width, cosmos.height, len(cosmos.raw_data)],

@@ -15,6 +15,7 @@ def test_actors_tell_their_components_bones_and_sockets(play):
         one = seen[name]
         assert any("Mesh" in component for component in one["components"])
         assert one["at"] == pytest.approx(one["pose"], abs=0.01)
+        assert one["relative"][2] == pytest.approx(0.0, abs=2.0), "metres"
         assert "NoSuchThing" in one["refusal"] or "component" in one["refusal"]
         assert len(set(one["bones"])) == 1
         assert len(set(one["sockets"])) == 1
@@ -38,6 +39,7 @@ def test_vehicle_tells_telemetry_gains_wheels_and_lamps(play):
     assert 0.0 <= seen["pitch"] <= 360.0
     assert seen["pitch_set"] == pytest.approx(45.0)
     assert seen["lights"] == 2
+    assert seen["all_lights"] == 1
     assert seen["ackermann"] == pytest.approx(3.0, abs=0.2)
 
 

@@ -201,5 +201,5 @@ def test_what_is_not_supported_says_its_name_and_harms_nothing(play, server, req
 
 
 def test_tick_without_cameras_is_quick(play):
-    # A millisecond on an idle machine (docs/simulator.md); the bound leaves room for a loaded one.
+    # A quarter of a millisecond on an idle machine (docs/simulator.md); the bound leaves room for a loaded one.
     assert play("tick_speed")["median_ms"] < 5.0
