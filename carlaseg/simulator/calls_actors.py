@@ -84,15 +84,17 @@ def set_actor_location(caller: Caller, actor_id: int, location: Vector3) -> None
 
 
 def set_actor_target_velocity(caller: Caller, actor_id: int, velocity: Vector3) -> None:
-    """Give an actor a velocity."""
+    """Give a vehicle a velocity, along its heading."""
     actor = caller.simulation.world.find(actor_id, Actor)
     if isinstance(actor, Vehicle):
         set_velocity(actor, velocity)
 
 
 def set_actor_target_angular_velocity(caller: Caller, actor_id: int, angular_velocity: Vector3) -> None:
-    """Give an actor a turn, degrees a second; a vehicle's wheels decide again at the next tick."""
+    """Give a vehicle a turn, degrees a second; its wheels decide again at the next tick."""
     actor = caller.simulation.world.find(actor_id, Actor)
+    if not isinstance(actor, Vehicle):
+        return
     actor.angular_velocity = (angular_velocity.x, angular_velocity.y, angular_velocity.z)
 
 
@@ -109,25 +111,25 @@ def disable_actor_constant_velocity(caller: Caller, actor_id: int) -> None:
 
 
 def add_actor_impulse(caller: Caller, actor_id: int, impulse: Vector3) -> None:
-    """Push an actor once, newton seconds."""
+    """Push a vehicle once, newton seconds."""
     actor = caller.simulation.world.find(actor_id, Actor)
     if isinstance(actor, Vehicle):
         push(actor, impulse)
 
 
 def add_actor_impulse_at_location(caller: Caller, actor_id: int, impulse: Vector3, location: Vector3) -> None:
-    """Push an actor once; where does not matter to it."""
+    """Push a vehicle once; where does not matter to it."""
     add_actor_impulse(caller, actor_id, impulse)
 
 
 def add_actor_force(caller: Caller, actor_id: int, force: Vector3) -> None:
-    """Push an actor with so many newtons during one tick."""
+    """Push a vehicle with so many newtons during one tick."""
     seconds = caller.simulation.delta_s
     add_actor_impulse(caller, actor_id, Vector3(force.x * seconds, force.y * seconds, force.z * seconds))
 
 
 def add_actor_force_at_location(caller: Caller, actor_id: int, force: Vector3, location: Vector3) -> None:
-    """Push an actor during one tick; where does not matter to it."""
+    """Push a vehicle during one tick; where does not matter to it."""
     add_actor_force(caller, actor_id, force)
 
 
@@ -139,7 +141,7 @@ def set_actor_collisions(caller: Caller, actor_id: int, enabled: bool) -> None:
 
 
 def set_actor_enable_gravity(caller: Caller, actor_id: int, enabled: bool) -> None:
-    """Let a vehicle stand on the ground, or float where it is, its wheels in the air."""
+    """Let a vehicle stand on the ground, or float at its height, its wheels in the air."""
     actor = caller.simulation.world.find(actor_id, Actor)
     if isinstance(actor, Vehicle):
         actor.has_gravity = enabled

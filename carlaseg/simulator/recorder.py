@@ -182,7 +182,7 @@ class Replayer:
             self._world.destroy(actor.actor_id)
 
     def end(self, keep_actors: bool) -> None:
-        """Stop playing; the actors go, or stay and move by themselves."""
+        """Stop playing; the actors go, or stand where they are and take controls."""
         for actor in self._here.values():
             if actor is None:
                 continue

@@ -50,7 +50,7 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
     steer_rad = _steer_rad(vehicle)
     vehicle.steer_deg = math.degrees(steer_rad)
     wheelbase = min(max(2 * vehicle.extent[0] * WHEELBASE_SHARE, SHORTEST_WHEELBASE_M), LONGEST_WHEELBASE_M)
-    yaw_rate = speed * math.tan(steer_rad) / wheelbase
+    yaw_rate = speed * math.tan(steer_rad) / wheelbase if vehicle.has_gravity else 0.0
     pose = vehicle.pose
     turn = yaw_rate * dt_s
     half_way = math.radians(pose.yaw) + turn / 2

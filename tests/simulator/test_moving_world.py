@@ -92,6 +92,18 @@ def test_vehicle_climbs_with_the_ground_and_tilts():
     assert world.elevation.height(1e6, 0.0) == pytest.approx(20.0), "beyond the town its edge goes on"
 
 
+def test_wheels_in_the_air_neither_drive_nor_brake_nor_steer(world):
+    car = spawn(world, "vehicle.audi.tt", Pose(20.0, 1.75, 30.0, yaw=10.0))
+    car.has_gravity = False
+    set_velocity(car, Vector3(10.0, 0.0, 0.0))
+    car.control = VehicleControl(throttle=1.0, steer=1.0)
+    run(world, 20)
+    assert (car.pose.z, car.pose.yaw) == (30.0, 10.0)
+    car.control = VehicleControl(brake=1.0, hand_brake=True)
+    run(world, 20)
+    assert 9.0 < car.speed < 10.0, "the air alone slows it"
+
+
 def test_control_that_does_not_stick_lasts_one_tick(world):
     loose = spawn(world, "vehicle.audi.tt", sticky_control="false")
     fixed = spawn(world, "vehicle.audi.tt", Pose(60.0, 1.75), sticky_control="True")
