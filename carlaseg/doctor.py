@@ -103,7 +103,7 @@ def check_client(config: DoctorConfig) -> Check:
             f"the carla client cannot be imported ({error}): nothing can be recorded; training and inference work",
             "pip install carla==0.9.16     (wheels: Python 3.10 to 3.12, Linux and Windows on x86-64)",
         )
-    return Check("ok", f"carla client {_version('carla')} from {Path(carla.__file__ or '').parent.name}")
+    return Check("ok", f"carla client {_version('carla')} from {Path(carla.__file__ or '').parents[1]}")
 
 
 def check_embedded_simulator(config: DoctorConfig) -> Check:

@@ -267,8 +267,8 @@ class RecordingWriter:
                 return
             self._closed = True
             try:
-                os.fsync(self._lines.fileno())
-                self._lines.close()
+                with self._lines:
+                    os.fsync(self._lines.fileno())
                 if not self._in_order:
                     self._sort_lines()
                 self._metadata = dataclasses.replace(

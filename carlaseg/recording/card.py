@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carlaseg.dataset.records import RecordingMetadata
+from carlaseg.files import write_whole
 
 CARD_FILE = "README.md"
 CONTACT_SHEET_FILE = "contact_sheet.jpg"
@@ -24,6 +25,9 @@ def write_card(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, i
         metadata: what holds for all its frames.
         counts: "frames", "dropped", "vehicles", "walkers" and what else was counted.
         command: the words that record it again.
+
+    Raises:
+        OSError: it could not be written.
     """
     scheme = metadata.label_scheme
     sensors = "\n".join(
@@ -65,4 +69,4 @@ Recorded by
 
     {shlex.join(command)}
 """
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    write_whole(folder / CARD_FILE, text.encode())

@@ -307,6 +307,22 @@ def test_a_folder_that_vanishes_is_an_error_and_not_a_crash(tmp_path: Path) -> N
     writer.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for open files in /proc")
+def test_a_disk_that_fails_at_the_end_is_one_sentence_and_no_file_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    writer = RecordingWriter(tmp_path / "a", metadata(), SCHEME)
+    writer.write_frame(1, road_image(), road_scene(SCHEME), line(1))
+    monkeypatch.setattr("carlaseg.dataset.writer.os.fsync", fails)
+    with pytest.raises(DatasetError, match=r"received Input/output error\. 1 frames are safe"):
+        writer.close()
+    opened = [os.readlink(place) for place in Path("/proc/self/fd").iterdir() if place.is_symlink()]
+    assert not [path for path in opened if path.startswith(str(tmp_path))]
+
+
 def test_two_writers_of_the_same_frames_write_the_same_bytes(tmp_path: Path) -> None:
     one, two = write_recording(tmp_path / "one"), write_recording(tmp_path / "two")
     for path in sorted(one.rglob("*.png")) + [one / "frames.jsonl"]:

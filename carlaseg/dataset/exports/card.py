@@ -9,6 +9,7 @@ from pathlib import Path
 from carlaseg import __version__
 from carlaseg.dataset.exports.job import STATE_FILE
 from carlaseg.dataset.exports.source import Source
+from carlaseg.files import write_whole
 from carlaseg.labels import LabelScheme
 
 CARD_FILE = "README.md"
@@ -29,9 +30,12 @@ def write_card(
         source: what was converted.
         scheme: label scheme of the written masks.
         notes: what was lost, and how it was split.
+
+    Raises:
+        OSError: it could not be written.
     """
     lines = [*(_yaml(source) if target == "huggingface" else ()), *_page(title, source, scheme, notes)]
-    (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(folder / CARD_FILE, ("\n".join(lines) + "\n").encode())
 
 
 def _yaml(source: Source) -> Iterator[str]:
