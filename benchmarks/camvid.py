@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -148,7 +148,7 @@ def run(given: argparse.Namespace) -> int:
     else:
         say("note", "no epoch was finished: nothing to score yet")
     if not finished:
-        say("next", f"python {' '.join(sys.argv)}{'' if given.resume else ' --resume'}")
+        say("next", f"python {shlex.join(sys.argv)}{'' if given.resume else ' --resume'}")
     return 0
 
 
@@ -234,7 +234,7 @@ def keep(run: RunFolder, given: argparse.Namespace, finished: bool, seconds: flo
     kept.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     kept.write_config(config)
     size = kept.weights("best").stat().st_size / 1e6
-    say("kept", f"{target}: {size:.1f} MB of float16; carlaseg infer --run {target} --input FOLDER")
+    say("kept", f"{target}: {size:.1f} MB of float16; carlaseg infer --run {shlex.quote(str(target))} --input FOLDER")
 
 
 def card(
@@ -247,7 +247,8 @@ def card(
     seconds: float,
 ) -> str:
     """README.md of the weights."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    from carlaseg.training.keep import source_commit
+
     whole = "" if finished else f" (stopped after {epochs} of {config.epochs})"
     rows = "\n".join(f"| {c.name} | {100 * (c.iou or 0):.1f} | {100 * (c.recall or 0):.1f} |" for c in scores.classes)
     changed = {k: v for k, v in to_json(config).items() if k not in ("dataset", "runs", "run") and v not in (None, [])}
@@ -265,8 +266,8 @@ Float16 weights of `carlaseg.models.build("{config.model}", 11)`.
 |---|---|
 | data | CamVid as split by SegNet: {counts[0]} training images, {counts[1]} validation images, {config.size} |
 | licence | CamVid is for non-commercial use (Brostow et al. 2009), and so are these weights |
-| command | `python {" ".join(sys.argv)}` |
-| commit | {commit.stdout.strip() or "unknown"} |
+| command | `python {shlex.join(sys.argv)}` |
+| commit | {source_commit()} |
 | seed | {config.seed} |
 | machine | {machine}, Python {platform.python_version()} |
 | time | {seconds / 60:.1f} min, {epochs} epochs{whole} |

@@ -15,7 +15,6 @@ import argparse
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from carlaseg.cli import COMMANDS, parse  # noqa: E402
 from carlaseg.config import TrainConfig  # noqa: E402
 from carlaseg.console import say  # noqa: E402
 from carlaseg.errors import CarlasegError  # noqa: E402
+from carlaseg.training.keep import source_commit  # noqa: E402
 
 KEPT = ("config.json", "metrics.jsonl", "per_class.csv", "curves.png")
 
@@ -118,7 +118,7 @@ def perform(name: str, flags: list[str], runs: Path) -> None:
     values: dict[str, Any] = {
         "what": RECIPES[name].what,
         "command": f"carlaseg train {shlex.join(flags)}",
-        "commit": commit(),
+        "commit": source_commit(),
         "seed": config.seed,
         "machine": machine(["keras", "numpy", "opencv-python"]),
         "seconds": round(done.seconds, 1),
@@ -163,12 +163,6 @@ def road_figures(run: RunFolder, config: TrainConfig) -> dict[str, Any]:
         f"maximum F1 {figures['max_f1']:.4f} at {figures['threshold']:.2f} on {len(selection.validation)} images",
     )
     return {**figures, "images": len(selection.validation)}
-
-
-def commit() -> str:
-    """The commit this tree is at."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _card(run: RunFolder, made: RunFolder, config: KeepConfig, scores: dict[str,
         "licence of the data, and so of the weights": config.data_licence,
         "size": f"{card.size[0]}x{card.size[1]} (height x width)",
         "command": f"`{shlex.join(str(word) for word in environment.get('command', [])) or 'unknown'}`",
-        "commit": _commit(),
+        "commit": source_commit(),
         "seed": settings.get("seed", "unknown"),
         "machine": ", ".join(str(environment[key]) for key in ("device", "backend") if key in environment) or "unknown",
         "time": f"{len(epochs)} epochs, {duration(seconds)} of training steps",
@@ -163,7 +163,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _commit() -> str:
+def source_commit() -> str:
     """The commit of the source tree this runs from, where it is one."""
     here = Path(__file__).resolve().parents[2]
     # An installed package may lie inside somebody else's repository, whose commit says nothing of ours.

@@ -87,6 +87,14 @@ def test_weights_that_are_not_there_are_answered_with_those_that_are(
         KeepConfig(run=scored_run, name="../elsewhere")
 
 
+def test_a_machine_without_git_keeps_weights_as_well(
+    scored_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    kept = keep(KeepConfig(run=scored_run, weights=tmp_path / "weights"))
+    assert "| commit | unknown" in (kept / "README.md").read_text()
+
+
 def test_a_run_without_scores_is_not_kept(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"validation_metrics\.json"):
         keep(KeepConfig(run=tiny_run, weights=tmp_path / "weights"))
