@@ -10,7 +10,7 @@ import numpy as np
 
 from carlaseg.dataset.reader import FRAMES_FILE, is_recording, read_metadata
 from carlaseg.dataset.records import FrameRecord, RecordingMetadata
-from carlaseg.dataset.rig_records import SensorRecord
+from carlaseg.dataset.rig_records import SensorRecord, beside
 from carlaseg.dataset.samples import Sample
 from carlaseg.dataset.writer import IMAGES
 
@@ -38,15 +38,10 @@ class Known:
         """The instance picture that fits the mask pixel by pixel; None where the rig had no such camera."""
         if self.camera is None:
             return None
-        like = (self.camera.size, self.camera.camera_size, self.camera.fov_deg, self.camera.pose_ego)
-        for sensor in self.metadata.rig:
-            if (
-                sensor.blueprint == "sensor.camera.instance_segmentation"
-                and (sensor.size, sensor.camera_size, sensor.fov_deg, sensor.pose_ego) == like
-                and sensor.folder in self.frame.files
-            ):
-                return self.recording / self.frame.files[sensor.folder].path
-        return None
+        sensor = beside(self.metadata.rig, self.camera, "sensor.camera.instance_segmentation")
+        if sensor is None or sensor.folder not in self.frame.files:
+            return None
+        return self.recording / self.frame.files[sensor.folder].path
 
 
 class Books:

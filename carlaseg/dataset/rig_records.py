@@ -7,7 +7,7 @@ z up, metres, degrees.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +124,15 @@ class SensorRecord:
             attributes={str(key): str(text) for key, text in mapping(fields.get("attributes", {}), where).items()},
             folder=str(fields.get("folder") or _FOLDERS_OF_THE_PAIR.get(str(fields.get("blueprint")), "")),
         )
+
+
+def beside(rig: Sequence[SensorRecord], camera: SensorRecord, blueprint: str) -> SensorRecord | None:
+    """The camera of a kind that sees what another one sees, pixel by pixel; None where the rig has none."""
+
+    def view(sensor: SensorRecord) -> tuple[Any, ...]:
+        return sensor.size, sensor.camera_size, sensor.fov_deg, sensor.pose_ego
+
+    return next((sensor for sensor in rig if sensor.blueprint == blueprint and view(sensor) == view(camera)), None)
 
 
 @dataclass(frozen=True)

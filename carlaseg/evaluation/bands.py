@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from carlaseg.dataset import Sample, read_image, read_metadata
 from carlaseg.dataset.reader import is_recording, read_frame_files
+from carlaseg.dataset.rig_records import beside
+from carlaseg.dataset.writer import IMAGES
 from carlaseg.errors import DatasetError
 
 ROW_BANDS = ("top quarter of rows", "second quarter", "third quarter", "bottom quarter of rows")
@@ -47,7 +49,7 @@ class DepthFiles:
     _of: dict[Path, dict[Path, Path]] = field(default_factory=dict)
 
     def path(self, sample: Sample) -> Path | None:
-        """The depth picture taken with an image; None when there is none."""
+        """The depth picture that shows what the image does, pixel by pixel; None when there is none."""
         recording = sample.image_path.parent.parent
         if recording not in self._of:
             self._of[recording] = _depth_of(recording)
@@ -115,12 +117,15 @@ def _depth_of(recording: Path) -> dict[Path, Path]:
         return {}
     found: dict[Path, Path] = {}
     try:
-        for _, files in read_frame_files(recording, read_metadata(recording)):
-            keys = [key for key in files if "depth" in key.split("_")]
-            if "rgb" in files and keys:
-                # The main camera's own where several have one.
-                key = "depth" if "depth" in keys else keys[0]
-                found[(recording / files["rgb"].path).absolute()] = recording / files[key].path
+        metadata = read_metadata(recording)
+        camera = next((sensor for sensor in metadata.rig if sensor.folder == IMAGES), None)
+        # Another camera's depth, of a rig with several, would be that of other pixels.
+        depth = None if camera is None else beside(metadata.rig, camera, "sensor.camera.depth")
+        if depth is None:
+            return {}
+        for _, files in read_frame_files(recording, metadata):
+            if IMAGES in files and depth.folder in files:
+                found[(recording / files[IMAGES].path).absolute()] = recording / files[depth.folder].path
     except DatasetError:
         return {}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,11 @@ from tiny_run import SCHEME, frame, write_dataset
 from carlaseg import labels
 from carlaseg.cli import main
 from carlaseg.config import EvaluateConfig
+from carlaseg.dataset import Pose, RecordingWriter, open_dataset, read_metadata
+from carlaseg.dataset.reader import read_lines
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.evaluation import evaluate
-from carlaseg.evaluation.bands import choose_bands, depth_m
+from carlaseg.evaluation.bands import DepthFiles, choose_bands, depth_m
 from carlaseg.metrics import Scores, confusion_matrix
 
 FRAMES = 12
@@ -119,6 +122,23 @@ def test_depth_of_the_recording_makes_bands_of_metres(tmp_path: Path) -> None:
     assert bands.of(path, (4, 4))[0].tolist() == [0, 1, 2, 3]
     assert "only 1 of 2" in choose_bands([path, None], (15.0,)).basis
     assert "no limits of distance were given" in choose_bands([path], ()).basis
+
+
+def test_depth_is_that_of_the_camera_which_took_the_image_and_of_no_other(tmp_path: Path) -> None:
+    drive = Path(__file__).parents[2] / "dataset" / "carlaseg_grid_ClearNoon_seed0001"
+    said, first = read_metadata(drive), next(read_lines(drive))
+    front, depth = said.rig[0], "sensor.camera.depth"
+    left = replace(front, name="depth_left", blueprint=depth, folder="depth_left", pose_ego=Pose((0, -1, 2), (0, 0, 0)))
+    own = replace(front, name="depth_front", blueprint=depth, folder="depth_front")
+    for cameras, expected in (((left, own), "depth_front"), ((left,), None)):
+        folder = tmp_path / str(len(cameras))
+        metadata = replace(said, rig=(*said.rig, *cameras))
+        folders = [camera.folder for camera in cameras]
+        with RecordingWriter(folder, metadata, said.label_scheme, others=folders) as writer:
+            grey = np.zeros((4, 4, 3), np.uint8)
+            writer.write_frame(first.frame, grey, grey[..., 0], first, dict.fromkeys(folders, grey))
+        found = DepthFiles().path(open_dataset(folder).samples[0])
+        assert (found and found.parent.name) == expected
 
 
 def test_confidences_give_a_calibration_error_known_beforehand(data: Path, tmp_path: Path) -> None:
