@@ -84,23 +84,11 @@ def segmentation_loss(
     return loss
 
 
-def cross_entropy(class_weights: Sequence[float] | None = None) -> Loss:
-    """Mean cross-entropy of the pixels that are not void, each weighted by its class.
-
-    Args:
-        class_weights: one a class; all 1 when not given.
-
-    Returns:
-        A function of masks, uint8 (B, H, W) with 255 for void, and logits, float32 (B, H, W, C), that gives the sum of
-        weight x cross-entropy over the sum of weights; 0 for a batch of void alone.
-    """
-    return segmentation_loss(("ce",), class_weights=class_weights)
-
-
 # === The terms ===
 
 
 def _ce(pixels: _Pixels) -> Any:
+    """Sum of weight x cross-entropy over the sum of weights."""
     return _weighted_mean(pixels.cross_entropies(), pixels.weights)
 
 

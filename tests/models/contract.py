@@ -15,7 +15,7 @@ import numpy as np
 
 from carlaseg import models
 from carlaseg.checkpoint import load_weights, save_weights
-from carlaseg.training.losses import cross_entropy
+from carlaseg.training.losses import segmentation_loss
 
 NUM_CLASSES = 5
 ODD_SIZE = (37, 50)
@@ -86,7 +86,7 @@ def check_a_few_steps_lower_the_loss(name: str) -> None:
     options = {"dropout_rate": 0.0} if "dropout_rate" in models.network(name).options else {}
     model = smallest(name, **options)
     # Eagerly: tracing a step takes longer than eight of them, and the steps are the same.
-    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss=cross_entropy(), run_eagerly=True, jit_compile=False)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss=segmentation_loss(), run_eagerly=True, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     pictures = images(32, 32)
     masks = np.zeros((2, 32, 32), np.uint8)

@@ -103,7 +103,7 @@ def test_it_computes_what_the_plain_way_of_writing_it_computes() -> None:
     """Moments taken once against BatchNormalization in every layer: a step of training, running moments, inference."""
     import keras
 
-    from carlaseg.training.losses import cross_entropy
+    from carlaseg.training.losses import segmentation_loss
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
@@ -128,7 +128,9 @@ def test_it_computes_what_the_plain_way_of_writing_it_computes() -> None:
     images = rng.integers(0, 256, (2, 16, 24, 3)).astype(np.uint8)
     masks = rng.integers(0, 3, (2, 16, 24)).astype(np.uint8)
     for model in (ours, plain):
-        model.compile(optimizer=keras.optimizers.SGD(0.05), loss=cross_entropy(), run_eagerly=True, jit_compile=False)
+        model.compile(
+            optimizer=keras.optimizers.SGD(0.05), loss=segmentation_loss(), run_eagerly=True, jit_compile=False
+        )
     losses = []
     for model, pictures in ((ours, images), (plain, images.astype(np.float32))):
         model.reset_metrics()
