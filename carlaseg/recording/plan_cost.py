@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from carlaseg.config import PlanConfig, RecordConfig, nearest, to_json
 from carlaseg.console import duration, result, say
 from carlaseg.errors import ConfigError, DatasetError, SimulatorError
 from carlaseg.recording.estimate import LARGEST_SHARE_OF_FREE_DISK, bytes_text
-from carlaseg.recording.plan import Plan, PlannedDrive, load_plan
+from carlaseg.recording.plan import Plan, load_plan
 
 PROBE_TIMEOUT_S = 900.0
 # In a process of its own, which the client library may end as it likes.
@@ -64,10 +64,9 @@ def plan_command(config: PlanConfig) -> int:
         DatasetError: it will not fit on the disk.
     """
     overrides: dict[str, Any] = {"host": config.host, "port": config.port}
-    if config.simulator != "plan":
-        overrides["simulator"] = config.simulator
     plan = load_plan(config.plan, {name: value for name, value in overrides.items() if value is not None})
-    cost = cost_of(plan, config.probe_frames if config.probe else None)
+    where = None if config.simulator == "plan" else config.simulator
+    cost = cost_of(plan, config.probe_frames if config.probe else None, where)
     _say(plan, cost)
     if config.json:
         result(json.dumps(dataclasses.asdict(cost)))
@@ -75,12 +74,13 @@ def plan_command(config: PlanConfig) -> int:
     return 0
 
 
-def cost_of(plan: Plan, probe_frames: int | None) -> PlanCost:
+def cost_of(plan: Plan, probe_frames: int | None, simulator: Literal["server", "embedded"] | None = None) -> PlanCost:
     """Count a plan, and measure a frame of it.
 
     Args:
         plan: what is to be recorded.
         probe_frames: frames of the probe; None makes none.
+        simulator: where to probe; as the plan says when None. What is done already is the plan's own all the same.
 
     Raises:
         ConfigError: it names a town or a weather that the server has not.
@@ -91,11 +91,14 @@ def cost_of(plan: Plan, probe_frames: int | None) -> PlanCost:
     frames_left = sum(left.values())
     byte_count, seconds = None, None
     if probe_frames is not None and missing:
-        if missing[0].config.simulator == "server":
-            _refuse_unknown_names(plan, missing[0].config)
-        frame_bytes, frame_s, drive_s = _probe(missing[0], probe_frames)
+        first = missing[0].config
+        if simulator is not None:
+            first = dataclasses.replace(first, simulator=simulator)
+        if first.simulator == "server":
+            _refuse_unknown_names(plan, first)
+        frame_bytes, frame_s, drive_s = _probe(first, probe_frames)
         # Shards hold every file once more.
-        copies = 1 if missing[0].config.shards is None else 2
+        copies = 1 if first.shards is None else 2
         byte_count = round(frame_bytes * frames_left * copies)
         seconds = frame_s * frames_left + drive_s * len(missing)
     output = plan.drives[0].folder
@@ -105,13 +108,13 @@ def cost_of(plan: Plan, probe_frames: int | None) -> PlanCost:
     )
 
 
-def _probe(drive: PlannedDrive, frames: int) -> tuple[float, float, float]:
+def _probe(config: RecordConfig, frames: int) -> tuple[float, float, float]:
     """Record a few frames of a drive elsewhere: bytes a frame, seconds a frame, seconds before the first one."""
     with tempfile.TemporaryDirectory(prefix="carlaseg_plan_") as folder:
-        settings = to_json(drive.config) | {"frames": frames, "output": folder, "name": "probe", "json": True}
+        settings = to_json(config) | {"frames": frames, "output": folder, "name": "probe", "json": True}
         path = Path(folder) / "probe.json"
         path.write_text(json.dumps(settings), encoding="utf-8")
-        say("probe", f"{frames} frames of {drive.folder.name}")
+        say("probe", f"{frames} frames of {config.name}")
         began_s = time.monotonic()
         done = _asked([sys.executable, "-m", "carlaseg", "record", "--config", str(path)])
         took_s = time.monotonic() - began_s

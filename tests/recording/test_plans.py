@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from carlaseg.config import RecordConfig, is_plan
+from carlaseg.config import RecordConfig, is_plan, to_json
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.verify import verify
 from carlaseg.errors import ConfigError, SimulatorError
 from carlaseg.recording import plan_cost
 from carlaseg.recording.plan import load_plan
 
+ROOT = Path(__file__).resolve().parents[2]
 WEEKEND = """
 output = "dataset"
 weathers = ["ClearNoon", "WetCloudySunset"]
@@ -116,11 +117,27 @@ def embedded_plan(folder: Path, more: str = "") -> Path:
 
 
 def test_shards_take_their_room_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_cost, "_probe", lambda drive, frames: (1000.0, 0.1, 5.0))
+    monkeypatch.setattr(plan_cost, "_probe", lambda config, frames: (1000.0, 0.1, 5.0))
     plain = plan_cost.cost_of(load_plan(embedded_plan(tmp_path)), 4)
     packed = plan_cost.cost_of(load_plan(embedded_plan(tmp_path, "shards = 10")), 4)
     assert (plain.byte_count, packed.byte_count) == (30_000, 60_000)
     assert plain.seconds == packed.seconds == pytest.approx(8.0)
+
+
+def test_a_probe_elsewhere_does_not_make_what_is_done_another_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f'output = "{tmp_path}/out"\ntowns = ["carlaseg_grid", "carlaseg_ring"]\nframes = 30\n'
+    plan = load_plan(written(tmp_path, text))
+    done, _ = plan.drives
+    shutil.copytree(ROOT / "dataset" / "carlaseg_grid_ClearNoon_seed0001", done.folder)
+    said = json.loads((done.folder / "recording.json").read_text()) | {"configuration": to_json(done.config)}
+    (done.folder / "recording.json").write_text(json.dumps(said))
+    probed: list[RecordConfig] = []
+    monkeypatch.setattr(plan_cost, "_probe", lambda config, frames: probed.append(config) or (1000.0, 0.1, 5.0))
+    cost = plan_cost.cost_of(plan, 4, "embedded")
+    assert (cost.drives_left, cost.frames_left) == (1, 30)
+    assert [(config.simulator, config.town) for config in probed] == [("embedded", "carlaseg_ring")]
 
 
 def test_a_probe_without_an_end_is_given_up_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
