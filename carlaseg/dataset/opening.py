@@ -15,6 +15,7 @@ from carlaseg.dataset.layouts.listing import folders_in
 from carlaseg.dataset.layouts.recordings import recordings_in
 from carlaseg.dataset.pictures import Mask, mask_encoding, read_image, read_raw_mask
 from carlaseg.dataset.samples import Dataset, MaskEncoding, Sample, SampleTable
+from carlaseg.dataset.shards import SHARDS, bring_back
 from carlaseg.errors import DatasetError
 from carlaseg.labels import LabelScheme
 
@@ -56,7 +57,10 @@ def open_dataset(
         raise DatasetError(f"{folder}: expected a dataset, received none of: {LOOKED_FOR}.")
     if len(listing.samples) == 0:
         where = f"the split {split!r} of {folder}" if split else str(folder)
-        raise DatasetError(f"{where}: expected images ({listing.layout}), received none.")
+        packed = any((recording / SHARDS).is_dir() for recording in recordings_in(folder))
+        raise DatasetError(
+            f"{where}: expected images ({listing.layout}), received none.", (bring_back(folder),) if packed else ()
+        )
     samples = listing.samples if isinstance(listing.samples, SampleTable) else SampleTable(listing.samples)
     masked = samples.masked
     left_out: tuple[str, ...] = ()

@@ -98,9 +98,9 @@ def frames_in_shards_alone(recording: Path) -> dict[int, FrameRecord]:
     return found
 
 
-def bring_back(recording: Path) -> tuple[str, str]:
-    """What to type to have the files that are in shards alone back in their places."""
-    return "bring them back", f"carlaseg verify {shlex.quote(str(recording))} --repair"
+def bring_back(folder: Path) -> tuple[str, str]:
+    """What to type to have the files of recordings that are in shards alone back in their places."""
+    return "bring them back", f"carlaseg verify {shlex.quote(str(folder))} --repair"
 
 
 def check_shards(recording: Path, deep: bool = False) -> list[Problem]:

@@ -93,6 +93,9 @@ def test_shards_that_hold_what_is_nowhere_else_are_never_taken_away(recording: P
         write_shards(recording, 5)
     assert caught.value.next_steps == (("bring them back", f"carlaseg verify {recording} --repair"),)
     assert contents(recording) == packed
+    with pytest.raises(DatasetError, match="expected images") as caught:
+        open_dataset(recording)
+    assert caught.value.next_steps == (("bring them back", f"carlaseg verify {recording} --repair"),)
     repair(recording)
     write_shards(recording, 5)
     assert list(contents(recording)) == ["drive_a-000000.tar"]
