@@ -23,7 +23,7 @@ District = Literal["core", "street", "suburb"]
 RoofKind = Literal["flat", "gable", "hip"]
 
 BUILDING_TAG, GROUND_TAG = 3, 25
-_BAY_M = 3.0
+_BAY_M, _STOREY_M = 3.0, 3.0
 _TILE_M = 12.0
 _PLINTH_M = 0.45
 _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -41,7 +41,7 @@ _FACADES: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 _ROOFS = ((190, 110, 90), (150, 96, 80), (130, 130, 136), (112, 104, 100), (170, 130, 100))
 _DOORS = ((96, 60, 40), (50, 70, 60), (60, 62, 80), (120, 40, 36), (70, 70, 70))
-_FLAT_ROOF_COLOR = (170, 168, 164)
+_FLAT_ROOF_COLOR, _STEP_COLOR = (170, 168, 164), (170, 168, 162)
 _FORECOURT_COLOR, _FORECOURT_STEP_M = (186, 170, 156), 0.3
 
 
@@ -197,71 +197,70 @@ def _building(
     boxes: list[LevelBox],
     rng: np.random.Generator,
 ) -> None:
+    """A building on its parcel (4, 2), whose first edge is its front, from below the ground to its roof."""
     instance = builder.new_instance()
     base = floor + _PLINTH_M
-    top = base + style.floors * 3.0
+    top = base + style.floors * _STOREY_M
     builder.walls("wall_stone", BUILDING_TAG, corners, foot, base, style.trim, instance)
-    shift = float(rng.integers(4)) / 4
-    for k in range(4):
-        a, b = corners[k], corners[(k + 1) % 4]
-        shop_front = style.shop and k == 0
-        _facade(
-            builder,
-            "facade_glass" if shop_front else style.facade,
-            a,
-            b,
-            base,
-            base + 3.0,
-            base,
-            style,
-            instance,
-            shift,
-        )
-        if style.floors > 1:
-            _facade(builder, style.facade, a, b, base + 3.0, top, base, style, instance, shift)
-    front, along, out = corners[0], corners[1] - corners[0], corners[3] - corners[0]
-    width, depth = float(np.linalg.norm(along)), float(np.linalg.norm(out))
-    along, out = along / width, out / depth
+    _walls(builder, corners, base, top, style, instance, shift=float(rng.integers(4)) / 4)
+    front = _Front(corners)
     if style.shop:
-        color = rng.uniform(60, 220, 3)
-        _slab(builder, front, along, out, (0.2, width - 0.2), (-0.25, 0.02), (base + 2.5, base + 3.05), color, instance)
+        _awning(builder, front, base, instance, rng)
     else:
-        door = (int(rng.integers(0, max(1, round(width / _BAY_M)))) + 0.5) * _BAY_M
-        door = min(door, width - 1.0)
-        color = np.array(_DOORS[int(rng.integers(len(_DOORS)))], np.float64)
-        _slab(
-            builder, front, along, out, (door - 0.6, door + 0.6), (-0.06, 0.02), (floor, floor + 2.45), color, instance
-        )
-        step = (floor - 0.3, floor + 0.16)
-        _slab(
-            builder,
-            front,
-            along,
-            out,
-            (door - 0.8, door + 0.8),
-            (-0.28, 0.02),
-            step,
-            np.array([170.0, 168.0, 162.0]),
-            instance,
-        )
+        _door(builder, front, floor, instance, rng)
     if style.balconies:
-        for storey in range(1, style.floors):
-            for bay in range(round(width / _BAY_M)):
-                if bay % 2 == 0:
-                    mid, z = (bay + 0.5) * _BAY_M, base + 3.0 * storey
-                    edge = (mid - 1.3, mid + 1.3)
-                    _slab(builder, front, along, out, edge, (-0.28, 0.02), (z - 0.15, z + 0.85), style.trim, instance)
+        _balconies(builder, front, base, style, instance)
     height = _roof(builder, corners, top, style, instance, rng)
     x, y = corners.mean(axis=0)
-    heading = float(np.arctan2(along[1], along[0]))
-    middle = (foot + top + height) / 2
-    boxes.append(
-        LevelBox(
-            BUILDING_TAG,
-            Pose(float(x), float(-y), middle, yaw=float(-np.degrees(heading))),
-            (width / 2, depth / 2, (top + height - foot) / 2),
-        )
-    )
+    pose = Pose(float(x), float(-y), (foot + top + height) / 2, yaw=float(-np.degrees(front.heading)))
+    boxes.append(LevelBox(BUILDING_TAG, pose, (front.width / 2, front.depth / 2, (top + height - foot) / 2)))
+
+
+class _Front:
+    """The front of a building: where it begins, unit vectors along it and into the building, and how far they go."""
+
+    def __init__(self, corners: Array) -> None:
+        along, into = corners[1] - corners[0], corners[3] - corners[0]
+        self.start = corners[0]
+        self.width, self.depth = float(np.linalg.norm(along)), float(np.linalg.norm(into))
+        self.along, self.into = along / self.width, into / self.depth
+        self.heading = float(np.arctan2(self.along[1], self.along[0]))
+
+
+def _walls(
+    builder: MeshBuilder, corners: Array, base: float, top: float, style: _Style, instance: int, shift: float
+) -> None:
+    """All four, the ground floor apart: a shop's front is of glass. `shift` moves the windows' texture."""
+    for k in range(4):
+        a, b = corners[k], corners[(k + 1) % 4]
+        ground_floor = "facade_glass" if style.shop and k == 0 else style.facade
+        _facade(builder, ground_floor, a, b, base, base + _STOREY_M, base, style, instance, shift)
+        if style.floors > 1:
+            _facade(builder, style.facade, a, b, base + _STOREY_M, top, base, style, instance, shift)
+
+
+def _awning(builder: MeshBuilder, front: _Front, base: float, instance: int, rng: np.random.Generator) -> None:
+    color = rng.uniform(60, 220, 3)
+    _slab(builder, front, (0.2, front.width - 0.2), (-0.25, 0.02), (base + 2.5, base + 3.05), color, instance)
+
+
+def _door(builder: MeshBuilder, front: _Front, floor: float, instance: int, rng: np.random.Generator) -> None:
+    """A door in one of the bays, and a step before it."""
+    middle = (int(rng.integers(0, max(1, round(front.width / _BAY_M)))) + 0.5) * _BAY_M
+    middle = min(middle, front.width - 1.0)
+    color = np.array(_DOORS[int(rng.integers(len(_DOORS)))], np.float64)
+    _slab(builder, front, (middle - 0.6, middle + 0.6), (-0.06, 0.02), (floor, floor + 2.45), color, instance)
+    step = np.array(_STEP_COLOR, np.float64)
+    _slab(builder, front, (middle - 0.8, middle + 0.8), (-0.28, 0.02), (floor - 0.3, floor + 0.16), step, instance)
+
+
+def _balconies(builder: MeshBuilder, front: _Front, base: float, style: _Style, instance: int) -> None:
+    """One in every second bay of every storey but the lowest."""
+    for storey in range(1, style.floors):
+        for bay in range(0, round(front.width / _BAY_M), 2):
+            middle, z = (bay + 0.5) * _BAY_M, base + _STOREY_M * storey
+            edges = (middle - 1.3, middle + 1.3)
+            _slab(builder, front, edges, (-0.28, 0.02), (z - 0.15, z + 0.85), style.trim, instance)
 
 
 def _facade(
@@ -295,9 +294,7 @@ def _facade(
 
 def _slab(
     builder: MeshBuilder,
-    front: Array,
-    along: Array,
-    out: Array,
+    front: _Front,
     across: tuple[float, float],
     deep: tuple[float, float],
     heights: tuple[float, float],
@@ -305,11 +302,10 @@ def _slab(
     instance: int,
 ) -> None:
     """A box on the front wall: `across` along it, `deep` into the building (negative towards the street)."""
-    center = front + along * sum(across) / 2 + out * sum(deep) / 2
+    center = front.start + front.along * sum(across) / 2 + front.into * sum(deep) / 2
     half = ((across[1] - across[0]) / 2, (deep[1] - deep[0]) / 2, (heights[1] - heights[0]) / 2)
     place = (float(center[0]), float(center[1]), sum(heights) / 2)
-    heading = float(np.arctan2(along[1], along[0]))
-    builder.box("plain", BUILDING_TAG, place, half, heading, color, instance, bottom=True, small=True)
+    builder.box("plain", BUILDING_TAG, place, half, front.heading, color, instance, bottom=True, small=True)
 
 
 def _roof(

@@ -81,76 +81,84 @@ def _ramp(value: float, low: float, high: float) -> float:
     return share * share * (3 - 2 * share)
 
 
+def _share(percent: float) -> float:
+    return min(max(percent, 0.0), 100.0) / 100
+
+
 @lru_cache(maxsize=8)
 def light_of(weather: Weather) -> Light:
     """The light of a weather; each of its parameters is first limited to the range CARLA documents."""
-    cover = min(max(weather.cloudiness, 0.0), 100.0) / 100
-    rain = min(max(weather.precipitation, 0.0), 100.0) / 100
-    fog = min(max(weather.fog_density, 0.0), 100.0) / 100
-    dust = min(max(weather.dust_storm, 0.0), 100.0) / 100
-    deposits = min(max(weather.precipitation_deposits, 0.0), 100.0) / 100
-    wetness = min(max(min(max(weather.wetness, 0.0), 100.0) / 100, 0.6 * deposits, 0.5 * rain), 1.0)
+    cover, rain, fog = _share(weather.cloudiness), _share(weather.precipitation), _share(weather.fog_density)
+    dust, deposits = _share(weather.dust_storm), _share(weather.precipitation_deposits)
     altitude = min(max(weather.sun_altitude_angle, -90.0), 90.0)
-
     day = _ramp(altitude, -7.0, 9.0)
     low_sun = day * (1 - _ramp(altitude, 6.0, 32.0))
     overcast = _ramp(max(cover, 0.85 * rain, min(2.5 * fog, 1.0) * 0.8), 0.25, 1.0)
-
-    # By night a faint moon stands where the sun would be at 50 degrees.
-    height_rad = np.radians(max(altitude, 4.0) if day > 0.02 else 50.0)
-    azimuth_rad = np.radians(weather.sun_azimuth_angle)
-    direction = np.array(
-        [
-            np.cos(height_rad) * np.cos(azimuth_rad),
-            -np.cos(height_rad) * np.sin(azimuth_rad),
-            np.sin(height_rad),
-        ],
-        np.float32,
-    )
-
-    sun = _mix([1.20, 1.09, 0.95], [1.24, 0.88, 0.60], low_sun) * (1 - 0.88 * overcast)
-    sky = _mix([0.27, 0.30, 0.36], [0.70, 0.72, 0.76], overcast)
-    sky = _mix(sky, [0.44, 0.41, 0.42], 0.85 * low_sun)
-    ground = _mix([0.13, 0.12, 0.11], [0.36, 0.36, 0.36], overcast)
-    ground = _mix(ground, [0.20, 0.17, 0.16], 0.85 * low_sun)
-    sun = _mix([0.06, 0.07, 0.10], sun, day)
-    sky = _mix([0.17, 0.19, 0.27], sky, day)
-    ground = _mix([0.12, 0.12, 0.16], ground, day)
-
-    zenith = _mix([96, 126, 158], [158, 162, 166], overcast)
-    zenith = _mix(zenith, [74, 92, 140], 0.8 * low_sun * (1 - 0.6 * overcast))
-    horizon = _mix([222, 226, 224], [216, 216, 212], overcast)
-    horizon = _mix(horizon, [247, 208, 168], 0.85 * low_sun * (1 - 0.7 * overcast))
-    zenith = _mix([8, 14, 34], zenith, day)
-    horizon = _mix([26, 34, 58], horizon, day)
-    glow = _mix([255, 248, 225], [255, 170, 90], low_sun) * day * (1 - overcast)
-    cloud = _mix([240, 237, 230], [150, 152, 156], max(overcast - 0.25, 0.0) * 0.9)
-    cloud = _mix(cloud, [247, 205, 172], 0.7 * low_sun * (1 - 0.6 * overcast))
-    cloud = _mix([22, 26, 42], cloud, day)
-    dimming = 1 - 0.3 * rain
-    dusty = np.array([196, 158, 108], np.float32) * (0.1 + 0.9 * day)
-    zenith, horizon, cloud = (_mix(c * dimming, dusty, 0.8 * dust) for c in (zenith, horizon, cloud))
-
+    sun, sky, ground = _strengths(day, low_sun, overcast)
+    zenith, horizon, glow, cloud = _sky_colors(day, low_sun, overcast, 1 - 0.3 * rain, dust)
     # fog_density 100 hides what is beyond some 30 m; CARLA's default of 2 is hardly to be seen.
     extinction = 0.0 if fog < 0.025 else 0.09 * fog**1.3
     extinction += 0.004 * rain + 0.02 * dust
     return Light(
-        sun_direction=direction,
+        sun_direction=_sun_direction(altitude, weather.sun_azimuth_angle, day),
         sun=sun * (1 - 0.5 * dust) * (1 - 0.25 * rain),
         sky=sky * (1 - 0.2 * rain),
         ground=ground * (1 - 0.2 * rain),
         night=1 - _ramp(altitude, -5.0, 5.0),
         zenith_rgb=zenith,
         horizon_rgb=horizon,
-        glow_rgb=glow * dimming * (1 - dust),
+        glow_rgb=glow,
         cloud_rgb=cloud,
         cloud_cover=max(cover, 0.9 * rain),
         fog_per_m=extinction,
         fog_start_m=max(weather.fog_distance, 0.0),
         fog_rgb=_mix(horizon, np.full(3, float(horizon.mean()), np.float32), 0.4 * (1 - low_sun)),
-        wetness=wetness,
+        wetness=max(_share(weather.wetness), 0.6 * deposits, 0.5 * rain),
         rain=rain,
     )
+
+
+def _sun_direction(altitude_deg: float, azimuth_deg: float, day: float) -> NDArray[np.float32]:
+    """Towards the sun, town frame; by night a faint moon stands where the sun would be at 50 degrees."""
+    height = np.radians(max(altitude_deg, 4.0) if day > 0.02 else 50.0)
+    azimuth = np.radians(azimuth_deg)
+    return np.array([np.cos(height) * np.cos(azimuth), -np.cos(height) * np.sin(azimuth), np.sin(height)], np.float32)
+
+
+def _strengths(
+    day: float, low_sun: float, overcast: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Light of the sun, of the sky and from the ground; all arguments 0 to 1."""
+    sun = _mix([1.20, 1.09, 0.95], [1.24, 0.88, 0.60], low_sun) * (1 - 0.88 * overcast)
+    sky = _mix([0.27, 0.30, 0.36], [0.70, 0.72, 0.76], overcast)
+    sky = _mix(sky, [0.44, 0.41, 0.42], 0.85 * low_sun)
+    ground = _mix([0.13, 0.12, 0.11], [0.36, 0.36, 0.36], overcast)
+    ground = _mix(ground, [0.20, 0.17, 0.16], 0.85 * low_sun)
+    return (
+        _mix([0.06, 0.07, 0.10], sun, day),
+        _mix([0.17, 0.19, 0.27], sky, day),
+        _mix([0.12, 0.12, 0.16], ground, day),
+    )
+
+
+def _sky_colors(
+    day: float, low_sun: float, overcast: float, dimming: float, dust: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The sky straight up and at the horizon, what the sun adds around itself, and clouds; all arguments 0 to 1."""
+    zenith = _mix([96, 126, 158], [158, 162, 166], overcast)
+    zenith = _mix(zenith, [74, 92, 140], 0.8 * low_sun * (1 - 0.6 * overcast))
+    horizon = _mix([222, 226, 224], [216, 216, 212], overcast)
+    horizon = _mix(horizon, [247, 208, 168], 0.85 * low_sun * (1 - 0.7 * overcast))
+    cloud = _mix([240, 237, 230], [150, 152, 156], max(overcast - 0.25, 0.0) * 0.9)
+    cloud = _mix(cloud, [247, 205, 172], 0.7 * low_sun * (1 - 0.6 * overcast))
+    by_night = ([8, 14, 34], [26, 34, 58], [22, 26, 42])
+    dusty = np.array([196, 158, 108], np.float32) * (0.1 + 0.9 * day)
+    zenith, horizon, cloud = (
+        _mix(_mix(dark, light, day) * dimming, dusty, 0.8 * dust)
+        for dark, light in zip(by_night, (zenith, horizon, cloud), strict=True)
+    )
+    glow = _mix([255, 248, 225], [255, 170, 90], low_sun) * day * (1 - overcast)
+    return zenith, horizon, glow * dimming * (1 - dust), cloud
 
 
 def shade(normals: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
