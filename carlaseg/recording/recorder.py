@@ -81,22 +81,21 @@ def record(config: RecordConfig) -> RecordResult:
         DatasetError: the folder exists, or the disk is full; frames saved before stay valid.
         Interrupted: Ctrl-C or SIGTERM; likewise.
     """
-    with stop_on_signal("the current frame") as stop:
-        for rest in reversed(range(ATTEMPTS)):
-            try:
-                return _record_once(config, stop)
-            except TrafficOutOfStep as error:
-                if stop.requested or not rest or not (config.simulator == "embedded" or config.reload):
-                    raise
-                say("note", f"{error.message.rstrip('.')}. Driving it again from its beginning.")
+    for rest in reversed(range(ATTEMPTS)):
+        try:
+            return _record_once(config)
+        except TrafficOutOfStep as error:
+            if not rest or not (config.simulator == "embedded" or config.reload):
+                raise
+            say("note", f"{error.message.rstrip('.')}. Driving it again from its beginning.")
     raise AssertionError("unreachable")
 
 
-def _record_once(config: RecordConfig, stop: StopRequest) -> RecordResult:
+def _record_once(config: RecordConfig) -> RecordResult:
     watch = Stopwatch()
     rig = load_rig(config.rig) if config.rig else front_pair(config)
     refuse_missing_agent(config)
-    with ExitStack() as stack:
+    with stop_on_signal("the current frame") as stop, ExitStack() as stack:
         session = _open_session(config, stack)
         place = find_place(config, session.town, session.server_version)
         note_folder(place.folder)
@@ -199,7 +198,13 @@ def _warm_up(config: RecordConfig, place: Place, drive: Drive, label_scheme: Lab
         Interrupted: the user asked to stop.
         SimulatorError: the drive ended before its first frame.
     """
-    seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
+    try:
+        seen = drive.begin(next(place.open_slots(config)), lambda: not stop.requested)
+    except TrafficOutOfStep:
+        # Whoever has asked to stop does not want it driven again.
+        if not stop.requested:
+            raise
+        seen = None
     if seen is not None:
         say_plan(config, drive, place.frames_missing(config), place, seen)
         say_if_no_road(label_scheme, drive.rig.spec, seen)
@@ -258,6 +263,8 @@ def _save_frames(
     ending: CarlasegError | None = None
     try:
         _write_frames(config, place, drive, writer, preview, watch, stop)
+    except TrafficOutOfStep as error:
+        ending = None if stop.requested else error
     except CarlasegError as error:
         ending = error
     except RuntimeError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import msgpack
 import pytest
 
 from carlaseg.config import RecordConfig, Size
+from carlaseg.errors import Interrupted
 from carlaseg.recording.recorder import record
 from carlaseg.recording.traffic_watch import Ticking, TrafficWatch
 from carlaseg.simulator.testing import Address
@@ -180,3 +183,32 @@ def test_a_drive_whose_traffic_manager_was_woken_is_driven_again_to_the_same_byt
     pictures = [one.relative_to(quiet) for one in sorted(quiet.rglob("*.png")) if one.parent != quiet]
     assert len(pictures) == 36
     assert all((woken.folder / one).read_bytes() == (quiet / one).read_bytes() for one in pictures)
+
+
+class WokenAndStopped(WokenOnce):
+    """As above; and somebody who sees the recording stand still has pressed Ctrl-C."""
+
+    sessions = 0
+
+    @property
+    def woken(self) -> int:
+        count = int(self._first and self._session.world.get_snapshot().frame > self._from_frame)
+        if count:
+            os.kill(os.getpid(), signal.SIGINT)
+        return count
+
+    @woken.setter
+    def woken(self, count: int) -> None:
+        assert count == 0
+
+
+@pytest.mark.slow
+def test_whoever_has_asked_to_stop_does_not_get_the_drive_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carlaseg.recording.session.TrafficWatch", WokenAndStopped)
+    drive = RecordConfig(simulator="embedded", output=tmp_path, frames=12, size=Size(48, 64), traffic=4)
+    with pytest.raises(Interrupted, match="stopped on request") as caught:
+        record(drive)
+    assert caught.value.exit_code == 130
+    assert WokenAndStopped.sessions == 1
