@@ -88,15 +88,14 @@ def done_of(source: Source, lines: Mapping[str, Line], folder: Path, wanted: fro
     Raises:
         ConfigError: it is live, so that what was seen cannot be seen again.
     """
+    # A video of results is whole or not there; what is missing in it cannot be added.
+    without_video = "video" in wanted and not (folder / "videos" / f"{source.name}.mp4").is_file()
     if isinstance(source, Film):
         if source.live:
             raise ConfigError(f"--resume: expected inputs that can be read again, received {source.where}.")
         prefix = f"{source.name}_"
         of_film = [line for name, line in lines.items() if name.startswith(prefix) and line["image"] == source.where]
-        # A video of results is whole or not there; what is missing at its end cannot be added.
-        if "video" in wanted and not (folder / "videos" / f"{source.name}.mp4").is_file():
-            return []
-        return of_film
+        return [] if without_video else of_film
     scored = source.labelled > 0
     done = []
     for sample in source.samples:
@@ -106,7 +105,7 @@ def done_of(source: Source, lines: Mapping[str, Line], folder: Path, wanted: fro
         # Without its ids an image with truth could not be counted again.
         if "ids" in line or not (scored and sample.mask_path is not None):
             done.append(line)
-    return done
+    return [] if without_video or ("video" in wanted and len(done) < source.length) else done
 
 
 def recounted(

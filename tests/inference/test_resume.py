@@ -86,3 +86,18 @@ def test_a_video_that_is_not_whole_is_made_again_and_a_whole_one_is_left(tiny_ru
     assert infer(config(tiny_run, film, tmp_path / "out", write=("ids", "video"), resume=True)).images == 6
     assert len(read_video(result)[0]) == 6
     assert len((folder / "predictions.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_video_of_pictures_has_all_of_them_when_an_inference_goes_on(
+    tiny_run: Path, data: Path, tmp_path: Path
+) -> None:
+    from test_inputs import read_video
+
+    first = config(tiny_run, data, tmp_path / "out", write=("ids", "video"))
+    folder = infer(first).folder
+    again = config(tiny_run, data, tmp_path / "out", write=("ids", "video"), resume=True)
+    assert infer(again).images == 0
+    for gone in (folder / "videos" / "drive.mp4", folder / "ids" / "00000002.png"):
+        gone.unlink()
+        assert infer(again).images == 6
+        assert len(read_video(folder / "videos" / "drive.mp4")[0]) == 6
