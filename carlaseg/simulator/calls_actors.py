@@ -51,9 +51,9 @@ def destroy_actor(caller: Caller, actor_id: int) -> bool:
 
 
 def get_actors_by_id(caller: Caller, actor_ids: tuple[int, ...]) -> list[ActorRecord]:
-    """Those of the actors that live."""
+    """Those of the actors that live, each once."""
     actors = caller.simulation.world.actors
-    return [_record(caller, actors[actor_id]) for actor_id in actor_ids if actor_id in actors]
+    return [_record(caller, actors[actor_id]) for actor_id in dict.fromkeys(actor_ids) if actor_id in actors]
 
 
 def get_actor_bounding_box(caller: Caller, actor_id: int) -> BoundingBox:

@@ -8,6 +8,7 @@ from carlaseg.simulator.calls_session import Caller
 from carlaseg.wire.values import BoundingBox, Rotation, TrafficManagerAddress, Vector3
 
 _UNKNOWN_STATE = OFF + 1
+_MAX_HOST_CHARACTERS, _MAX_PORT = 255, 65535
 
 
 def _light(caller: Caller, actor_id: int) -> TrafficLight:
@@ -89,6 +90,11 @@ def get_traffic_manager_running(caller: Caller, port: int) -> TrafficManagerAddr
 def add_traffic_manager_running(caller: Caller, address: TrafficManagerAddress) -> bool:
     """Announce a TrafficManager; false when its port is announced already."""
     managers = caller.simulation.traffic_managers
+    if not (0 < address.port <= _MAX_PORT and len(address.host) <= _MAX_HOST_CHARACTERS):
+        raise SimulatorError(
+            f"TrafficManager: expected a host of at most {_MAX_HOST_CHARACTERS} characters and a port from 1 to "
+            f"{_MAX_PORT}, received {len(address.host)} characters and {address.port}"
+        )
     if address.port in managers:
         return False
     managers[address.port] = (address, caller.connection_id)

@@ -23,7 +23,7 @@ from carlaseg.simulator.server import HOST, RpcServer, listen
 from carlaseg.simulator.simulation import Simulation
 from carlaseg.simulator.stream_server import StreamServer
 from carlaseg.simulator.town_library import TownLibrary
-from carlaseg.simulator.town_picture import picture_from_above, write_picture
+from carlaseg.simulator.town_picture import check_name, picture_from_above, write_picture
 
 
 def make_renderer(town: Town, weather: Weather) -> CameraRenderer:
@@ -113,6 +113,7 @@ def _first_town(config: SimulateConfig, towns: TownLibrary) -> str:
 
 
 def _draw_town(config: SimulateConfig, path: Path) -> None:
+    check_name(path)
     towns = TownLibrary(config.seed, config.opendrive)
     town = towns.build(_first_town(config, towns), None)
     renderer = make_renderer(town, Weather(fog_density=0.0))

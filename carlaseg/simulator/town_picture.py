@@ -42,16 +42,24 @@ def picture_from_above(town: Town, renderer: CameraRenderer, longer_side_px: int
     return whole[: math.ceil((y_max - y_min) * px_per_m), : math.ceil((x_max - x_min) * px_per_m)]
 
 
+def check_name(path: Path) -> None:
+    """See whether a picture can be written under a name.
+
+    Raises:
+        ConfigError: the name ends with something else than .png or .jpg.
+    """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ConfigError(f"--picture {path}: expected a name that ends with .png or .jpg.")
+
+
 def write_picture(path: Path, picture: ByteArray) -> None:
     """Write a picture as its name says (.png, .jpg).
 
     Raises:
-        ConfigError: the name ends otherwise, or the file cannot be written.
+        ConfigError: the file cannot be written.
     """
     import cv2
 
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ConfigError(f"--picture {path}: expected a name that ends with .png or .jpg.")
     written, content = cv2.imencode(path.suffix.lower(), picture)
     try:
         if not written:

@@ -32,6 +32,8 @@ A = TypeVar("A", bound=Actor)
 COLLISION_AT_SPAWN = "Spawn failed because of collision at spawn position"
 """CARLA's own words: scripts compare them."""
 MAX_TOMBSTONES = 4096
+MAX_DESCRIPTION_CHARACTERS = 1 << 16
+"""Of an actor's attributes: they are kept as long as it is remembered, and told to whoever asks."""
 TRAFFIC_LIGHT_TAG = 7
 GRAVITY_MPS2 = 9.81
 _SPAWN_MARGIN_M = 0.05
@@ -133,6 +135,12 @@ class World:
             SimulatorError: no such blueprint or parent, an attribute out of range, or something stands there already.
         """
         blueprint = blueprints.find_blueprint(description.id)
+        characters = sum(len(one.id) + len(one.value) for one in description.attributes)
+        if characters > MAX_DESCRIPTION_CHARACTERS:
+            raise SimulatorError(
+                f"{blueprint.id}: expected attributes of at most {MAX_DESCRIPTION_CHARACTERS} characters, "
+                f"received {characters}"
+            )
         relative = None
         if parent_id:
             if parent_id not in self.actors:

@@ -96,8 +96,9 @@ def test_rpc_port_serves_others_while_one_client_says_half_a_word(town):
         [[1, "vehicle.no.such", []], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]],
         [[1, "sensor.camera.rgb", [["fov", 3, "wide"]]], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]],
         [[1, "sensor.camera.rgb", [["image_size_x", 2, "100000000"]]], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]],
+        [[1, "vehicle.audi.tt", [["role_name", 4, "x" * 100_000]]], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]],
     ],
-    ids=["none", "nils", "not a number", "too far", "no blueprint", "no angle", "too wide"],
+    ids=["none", "nils", "not a number", "too far", "no blueprint", "no angle", "too wide", "too long"],
 )
 def test_wrong_arguments_are_an_error_of_that_call_alone(town, args):
     with town.client() as client:

@@ -230,6 +230,16 @@ def test_traffic_manager_entry_goes_with_its_connection(town, client):
     assert client.value("get_traffic_manager_running", 8000) == ["", 0]
 
 
+def test_traffic_manager_without_a_port_is_refused(client):
+    for address in (["127.0.0.1", 0], ["127.0.0.1", 65536], ["x" * 300, 8000]):
+        assert "TrafficManager: expected" in client.error("add_traffic_manager_running", address)
+
+
+def test_actors_are_told_once_however_often_they_are_asked_for(client):
+    actor = client.value("spawn_actor", [1, "vehicle.audi.tt", []], TRANSFORM)[0]
+    assert [record[0] for record in client.value("get_actors_by_id", [actor, actor, 999, actor])] == [actor]
+
+
 def test_new_town_closes_the_old_renderer_and_keeps_frames_rising(town, client):
     before = client.value("tick_cue")
     episode = client.value("get_episode_info")[0]
