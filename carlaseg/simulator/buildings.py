@@ -312,23 +312,36 @@ def _roof(
     builder: MeshBuilder, corners: Array, top: float, style: _Style, instance: int, rng: np.random.Generator
 ) -> float:
     """Add a roof and return its height over the walls."""
+    make = _flat_roof if style.roof == "flat" else _pitched_roof
+    return make(builder, corners, top, style, instance, rng)
+
+
+def _flat_roof(
+    builder: MeshBuilder, corners: Array, top: float, style: _Style, instance: int, rng: np.random.Generator
+) -> float:
+    """A parapet all round, and a box for the lift's engine on what is high."""
     center = corners.mean(axis=0)
-    if style.roof == "flat":
-        parapet = 0.6
-        builder.walls("plain", BUILDING_TAG, corners, top, top + parapet, style.trim, instance)
-        inner = center + (corners - center) * 0.95
-        builder.walls("plain", BUILDING_TAG, inner[::-1], top, top + parapet, style.trim, instance)
-        rim = [[(*corners[k], top + parapet), (*corners[(k + 1) % 4], top + parapet)] for k in range(4)]
-        ring = [[*rim[k], (*inner[(k + 1) % 4], top + parapet), (*inner[k], top + parapet)] for k in range(4)]
-        builder.quads("plain", BUILDING_TAG, ring, np.zeros((4, 2)), style.trim, instance)
-        _roof_faces(builder, [[(*c, top + 0.1) for c in inner]], _FLAT_ROOF_COLOR, instance)
-        if style.floors > 3:
-            x, y = center + (corners[0] - center) * rng.uniform(-0.4, 0.4)
-            size = (rng.uniform(1.2, 2.4), rng.uniform(1.0, 1.8), rng.uniform(0.7, 1.4))
-            along = corners[1] - corners[0]
-            heading = float(np.arctan2(along[1], along[0]))
-            builder.box("metal", BUILDING_TAG, (x, y, top + size[2]), size, heading, (170, 172, 174), instance)
-        return parapet
+    parapet = 0.6
+    builder.walls("plain", BUILDING_TAG, corners, top, top + parapet, style.trim, instance)
+    inner = center + (corners - center) * 0.95
+    builder.walls("plain", BUILDING_TAG, inner[::-1], top, top + parapet, style.trim, instance)
+    rim = [[(*corners[k], top + parapet), (*corners[(k + 1) % 4], top + parapet)] for k in range(4)]
+    ring = [[*rim[k], (*inner[(k + 1) % 4], top + parapet), (*inner[k], top + parapet)] for k in range(4)]
+    builder.quads("plain", BUILDING_TAG, ring, np.zeros((4, 2)), style.trim, instance)
+    _roof_faces(builder, [[(*c, top + 0.1) for c in inner]], _FLAT_ROOF_COLOR, instance)
+    if style.floors > 3:
+        x, y = center + (corners[0] - center) * rng.uniform(-0.4, 0.4)
+        size = (rng.uniform(1.2, 2.4), rng.uniform(1.0, 1.8), rng.uniform(0.7, 1.4))
+        along = corners[1] - corners[0]
+        heading = float(np.arctan2(along[1], along[0]))
+        builder.box("metal", BUILDING_TAG, (x, y, top + size[2]), size, heading, (170, 172, 174), instance)
+    return parapet
+
+
+def _pitched_roof(
+    builder: MeshBuilder, corners: Array, top: float, style: _Style, instance: int, rng: np.random.Generator
+) -> float:
+    """Two slopes, or four on a hipped one, that reach over the walls, and perhaps a chimney."""
     eaves = 0.45
     across, deep = corners[1] - corners[0], corners[3] - corners[0]
     width, depth = float(np.linalg.norm(across)), float(np.linalg.norm(deep))

@@ -67,6 +67,21 @@ def build_navigation_mesh(quads: NDArray[np.float32], areas: NDArray[np.uint8]) 
         return b""
     if len(corners) > MAX_CORNERS:
         raise SimulatorError(f"navigation mesh: expected at most {MAX_CORNERS} corners, received {len(corners)}")
+    tile = _tile(corners, index, areas)
+    polygon_bits = max(1, len(index).bit_length())
+    low, high = _bounds(corners)
+    parameters = struct.pack("<3fffii", *low, high[0] - low[0] + 1.0, high[2] - low[2] + 1.0, 1, 1 << polygon_bits)
+    opening = struct.pack("<iii", _SET_MAGIC, _SET_VERSION, 1)
+    return opening + parameters + struct.pack("<Ii", 1 << polygon_bits, len(tile)) + tile
+
+
+def _bounds(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A metre more than what the corners span."""
+    return corners.min(axis=0) - 1.0, corners.max(axis=0) + 1.0
+
+
+def _tile(corners: NDArray[np.float64], index: NDArray[np.int64], areas: NDArray[np.uint8]) -> bytes:
+    """Return a Detour tile of quads: corners (C, 3), each quad's indices into them (Q, 4), areas (Q,)."""
     neighbours = _neighbours(index)
     count = len(index)
     polygons = np.zeros(count, _POLYGON)
@@ -80,14 +95,14 @@ def build_navigation_mesh(quads: NDArray[np.float32], areas: NDArray[np.uint8]) 
     details["triangles"] = 2
     triangles = np.tile(np.array([[0, 1, 2, _TRIANGLE_FLAGS], [0, 2, 3, _TRIANGLE_FLAGS]], np.uint8), (count, 1))
     max_links = int(np.count_nonzero(neighbours)) + 16
-    low, high = corners.min(axis=0) - 1.0, corners.max(axis=0) + 1.0
+    low, high = _bounds(corners)
     header = struct.pack(
         "<iiiiiIiiiiiiiiifff3f3ff",
         *(_TILE_MAGIC, _TILE_VERSION, 0, 0, 0, 0),
         *(count, len(corners), max_links, count, 0, len(triangles), 0, 0, count),
         *(_WALKER_HEIGHT_M, _WALKER_RADIUS_M, _CLIMB_M, *low, *high, _QUANTISATION),
     )
-    tile = b"".join(
+    return b"".join(
         (
             header,
             corners.astype("<f4").tobytes(),
@@ -97,10 +112,6 @@ def build_navigation_mesh(quads: NDArray[np.float32], areas: NDArray[np.uint8]) 
             triangles.tobytes(),
         )
     )
-    polygon_bits = max(1, int(count).bit_length())
-    parameters = struct.pack("<3fffii", *low, high[0] - low[0] + 1.0, high[2] - low[2] + 1.0, 1, 1 << polygon_bits)
-    opening = struct.pack("<iii", _SET_MAGIC, _SET_VERSION, 1)
-    return opening + parameters + struct.pack("<Ii", 1 << polygon_bits, len(tile)) + tile
 
 
 def _wound(quads: NDArray[np.float64], areas: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
