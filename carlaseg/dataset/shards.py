@@ -27,6 +27,7 @@ from carlaseg.errors import DatasetError
 from carlaseg.files import disk_fault, temporary, write_whole
 
 SHARDS = "shards"
+_OWN_NAME = re.compile(r"[A-Za-z0-9_-]*_(\d{8,}\..+)")
 
 
 def write_shards(recording: Path, frames_per_shard: int) -> list[Path]:
@@ -51,7 +52,7 @@ def write_shards(recording: Path, frames_per_shard: int) -> list[Path]:
         folder / f"{_key(recording)}-{first // frames_per_shard:06d}.tar": frames[first : first + frames_per_shard]
         for first in range(0, len(frames), frames_per_shard)
     }
-    wanted = {shard: part for shard, part in parts.items() if not _holds(shard, recording, part)}
+    wanted = {shard: part for shard, part in parts.items() if not _holds(shard, part)}
     if any(record.frame in packed_alone for part in wanted.values() for record in part):
         raise DatasetError(
             f"{recording}: expected the files of its frames, to divide them anew, received {len(packed_alone)} frames "
@@ -85,7 +86,7 @@ def frames_in_shards_alone(recording: Path) -> dict[int, FrameRecord]:
     lost = {
         name: (frame, file)
         for frame in read_lines(recording)
-        for name, file in _names(recording, frame).items()
+        for name, file in _names(frame).items()
         if file.path not in present
     }
     found: dict[int, FrameRecord] = {}
@@ -174,21 +175,21 @@ def _key(recording: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", recording.name)
 
 
-def _names(recording: Path, frame: FrameRecord) -> dict[str, FileRecord]:
-    """A frame's files by their names in a shard."""
-    key = f"{_key(recording)}_{frame.frame:08d}"
-    return {f"{key}.{name}{PurePosixPath(file.path).suffix}": file for name, file in frame.files.items()}
+def _names(frame: FrameRecord) -> dict[str, FileRecord]:
+    """A frame's files by their names in a shard, all but the recording's own name."""
+    number = f"{frame.frame:08d}"
+    return {f"{number}.{name}{PurePosixPath(file.path).suffix}": file for name, file in frame.files.items()}
 
 
 def _promised(recording: Path) -> dict[str, FileRecord]:
-    return {name: file for frame in read_lines(recording) for name, file in _names(recording, frame).items()}
+    return {name: file for frame in read_lines(recording) for name, file in _names(frame).items()}
 
 
-def _holds(shard: Path, recording: Path, frames: Sequence[FrameRecord]) -> bool:
+def _holds(shard: Path, frames: Sequence[FrameRecord]) -> bool:
     """Whether a shard is there with these frames; by names and lengths, since it was renamed when it was whole."""
     if not shard.is_file():
         return False
-    expected = [(name, file.length) for frame in frames for name, file in _names(recording, frame).items()]
+    expected = [(name, file.length) for frame in frames for name, file in _names(frame).items()]
     try:
         found = [(name, size) for name, size in _members(shard, False) if not name.endswith(".json")]
     except tarfile.TarError:
@@ -201,14 +202,14 @@ def _write_shard(shard: Path, recording: Path, frames: Sequence[FrameRecord]) ->
     try:
         with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
             for frame in frames:
-                for name, file in _names(recording, frame).items():
+                for name, file in _names(frame).items():
                     content = (recording / file.path).read_bytes()
                     if wrong := _wrong(file, content, True):
                         raise DatasetError(
                             f"{recording / file.path}: expected the file that was recorded, received another: {wrong}.",
                             (("all of them", f"carlaseg verify {shlex.quote(str(recording))} --deep"),),
                         )
-                    _add(tar, name, content)
+                    _add(tar, f"{_key(recording)}_{name}", content)
                 _add(tar, f"{_key(recording)}_{frame.frame:08d}.json", frame.to_line())
         part.replace(shard)
     finally:
@@ -222,7 +223,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _members(shard: Path, with_content: bool) -> Iterator[tuple[str, bytes | int]]:
-    """Names in a shard, each with its content, or else with its length alone.
+    """Names in a shard as in `_names`, each with its content, or else with its length alone.
 
     Raises:
         tarfile.TarError: it is no tar, cut short, or holds something else than plain files.
@@ -232,14 +233,17 @@ def _members(shard: Path, with_content: bool) -> Iterator[tuple[str, bytes | int
             if not member.isreg() or member.issparse():
                 # A link reads another member; a sparse file of a few bytes may claim to be of any length.
                 raise tarfile.ReadError(f"{member.name} is no plain file")
+            # The folder may have been renamed since.
+            own = _OWN_NAME.fullmatch(member.name)
+            name = own[1] if own else member.name
             if not with_content:
-                yield member.name, member.size
+                yield name, member.size
                 continue
             stream = tar.extractfile(member)
             content = stream.read() if stream is not None else b""
             if len(content) != member.size:
                 raise tarfile.ReadError("it is cut short")
-            yield member.name, content
+            yield name, content
 
 
 def _wrong(promised: FileRecord | None, content: bytes | int, deep: bool) -> str | None:

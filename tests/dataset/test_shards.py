@@ -64,7 +64,7 @@ def test_a_damaged_shard_is_found_by_verify(recording: Path) -> None:
     assert verify(recording).ok, "lengths are right"
     (problem,) = verify(recording, deep=True).problems
     assert (problem.kind, problem.path) == ("shard", shard)
-    assert "drive_a_00000102.rgb.png: expected crc32" in problem.detail
+    assert "00000102.rgb.png: expected crc32" in problem.detail
     shard.write_bytes(whole[: len(whole) // 2])
     assert {problem.kind for problem in verify(recording).problems} == {"shard"}
 
@@ -99,6 +99,22 @@ def test_shards_that_hold_what_is_nowhere_else_are_never_taken_away(recording: P
     repair(recording)
     write_shards(recording, 5)
     assert list(contents(recording)) == ["drive_a-000000.tar"]
+
+
+def test_a_recording_that_travelled_as_its_shards_comes_back_under_another_name(recording: Path) -> None:
+    write_shards(recording, 2)
+    moved = recording.rename(recording.parent / "renamed drive")
+    assert verify(moved, deep=True).ok
+    for folder in ("rgb", "seg_raw", "seg"):
+        shutil.rmtree(moved / folder)
+    with pytest.raises(DatasetError, match="in its shards alone"):
+        write_shards(moved, 2)
+    (done,) = repair(moved)
+    assert (done.kept, done.restored) == (5, 15)
+    shards = write_shards(moved, 2)
+    assert [shard.name for shard in shards] == list(contents(moved))
+    assert shards[0].name == "renamed-drive-000000.tar"
+    assert verify(moved, deep=True).ok
 
 
 def test_a_damaged_picture_is_never_packed(tmp_path: Path) -> None:
