@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range
+from carlaseg.config.values import Size, check_range, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         """Refuse shares that leave nothing to train on."""
+        check_seed(self.seed)
         check_range("--val", self.val, 0, 0.9)
         check_range("--test", self.test, 0, 0.9)
         check_range("--val and --test together", self.val + self.test, 0, 0.95)
@@ -149,3 +150,4 @@ class AugmentConfig:
         """Refuse sheets that cannot be."""
         check_range("--frames", self.frames, 1, 100)
         check_range("--draws", self.draws, 1, 50)
+        check_seed(self.seed)

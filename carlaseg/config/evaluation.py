@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import check_range
+from carlaseg.config.values import check_range, check_seed
 from carlaseg.errors import ConfigError
 
 
@@ -38,5 +38,6 @@ class EvaluateConfig:
         """Refuse what cannot be computed."""
         check_range("--resamples", self.resamples, 100, 1_000_000)
         check_range("--worst", self.worst, 0)
+        check_seed(self.seed)
         if list(self.bands) != sorted(set(self.bands)) or any(limit <= 0 for limit in self.bands):
             raise ConfigError(f"--bands: expected rising distances in metres, received {self.bands}.")

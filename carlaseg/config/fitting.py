@@ -37,6 +37,13 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that nothing can be found with."""
+        for flag, several in (
+            ("--sizes", self.sizes),
+            ("--batch-sizes", self.batch_sizes),
+            ("--precision", self.precision),
+        ):
+            if not several:
+                raise ConfigError(f"{flag}: expected one or several, received none.")
         check_range("--num-classes", self.num_classes, 1, 255)
         check_range("--trials", self.trials, 0, 50)
         check_range("--trial-minutes", self.trial_minutes, 0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from carlaseg.config.values import check_range
+from carlaseg.config.values import check_range, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class DemoConfig:
         """Refuse an empty demo."""
         check_range("--frames", self.frames, 8)
         check_range("--epochs", self.epochs, 1)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +42,7 @@ class DoctorConfig:
     """Remove from that server what killed recordings of carlaseg left on it, and let it run again if it is frozen."""
     json: bool = False
     """Print the result as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse a port that does not exist."""
+        check_range("--port", self.port, 1, 65535)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range
+from carlaseg.config.values import Size, check_range, check_seed
 from carlaseg.errors import ConfigError
 
 
@@ -164,6 +164,7 @@ class RecordConfig(OutputSettings, RuleSettings, ServerSettings, WorldSettings, 
             )
         if self.sun_altitude is not None:
             check_range("--sun-altitude", self.sun_altitude, -90, 90)
+        check_seed(self.seed)
         check_range("--frames", self.frames, 1)
         check_range("--every", self.every, 1)
         check_range("--fps", self.fps, 1, 1000)
@@ -216,7 +217,8 @@ class SimulateConfig:
     """Loopback port by which a test changes the plan of faults and asks what has happened; 0 finds a free one."""
 
     def __post_init__(self) -> None:
-        """Refuse ports that do not exist."""
+        """Refuse ports, rates and seeds that do not exist."""
+        check_seed(self.seed)
         check_range("--port", self.port, 0, 65535)
         if self.control_port is not None:
             check_range("--control-port", self.control_port, 0, 65535)

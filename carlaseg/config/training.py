@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range, or_auto
+from carlaseg.config.values import Size, check_range, check_seed, or_auto
 from carlaseg.errors import ConfigError
 
 AUTO_SIZE = Size(0, 0)
@@ -133,6 +133,8 @@ class TrainConfig:
             check_range("--dropout-rate", self.dropout_rate, 0.0, 0.95)
         check_range("--validation-share", self.validation_share, 0.01, 0.9)
         check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
+        check_range("--weight-decay", self.weight_decay, 0.0)
+        check_seed(self.seed)
         check_range("--patience", self.patience, 0)
         check_range("--label-smoothing", self.label_smoothing, 0.0, 0.5)
         if self.warmup_epochs is not None:
@@ -205,3 +207,7 @@ class ModelsConfig:
     """Measure the memory by a short training of each network, in a process of its own: half a minute each."""
     json: bool = False
     """Print the table as one JSON object on standard output."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no network has."""
+        check_range("--num-classes", self.num_classes, 1, 255)

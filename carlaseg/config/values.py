@@ -75,6 +75,16 @@ def check_range(where: str, value: float, low: float, high: float | None = None)
         raise ConfigError(f"{where}: expected {expected}, received {value:g}.")
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator of random numbers takes.
+
+    Raises:
+        ConfigError: with the range and the value.
+    """
+    if not 0 <= seed < 2**31:
+        raise ConfigError(f"--seed: expected 0 to {2**31 - 1}, received {seed}.")
+
+
 def nearest(name: str, known: typing.Iterable[str]) -> str | None:
     """The known name most like the given one, or None when none is near."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

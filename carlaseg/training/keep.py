@@ -32,13 +32,14 @@ def keep(config: KeepConfig) -> Path:
         Their folder.
 
     Raises:
-        CheckpointError: no such run, its weights cannot be used, or it was never validated.
+        CheckpointError: no such run, its weights cannot be used, or they were not scored.
         ConfigError: weights of that name are there and are no worse.
     """
     run = RunFolder.find(config.run, config.runs)
     card = run.model_card()
     scores = run.read_json("validation_metrics.json")
     mean_iou = _number(run, scores, "mean_iou")
+    _refuse_scores_of_others(run, scores)
     target = config.weights / (config.name or run.name)
     if target.exists() and not config.overwrite:
         _refuse_better(RunFolder(target), mean_iou)
@@ -78,6 +79,17 @@ def keep_command(config: KeepConfig) -> int:
     known = target.name if config.weights == Path(KEPT) else str(target)
     say("next", f"carlaseg infer --weights {shlex.quote(known)} --input FOLDER")
     return 0
+
+
+def _refuse_scores_of_others(run: RunFolder, scores: dict[str, Any]) -> None:
+    """A run that was continued and stopped has newer best weights than its last end has scored by class."""
+    best = [record.get("epoch") for record in run.metrics() if record.get("best")]
+    if best and scores.get("epoch", best[-1]) != best[-1]:
+        raise CheckpointError(
+            f"{run}: expected scores of its best weights, which are of epoch {best[-1]}, received those of epoch "
+            f"{scores['epoch']}: it was stopped before its end. Nothing was kept.",
+            (("let it end", f"carlaseg train --resume {shlex.quote(str(run))}"),),
+        )
 
 
 def _refuse_better(there: RunFolder, mean_iou: float) -> None:

@@ -87,6 +87,16 @@ def test_weights_that_are_not_there_are_answered_with_those_that_are(
         KeepConfig(run=scored_run, name="../elsewhere")
 
 
+def test_best_weights_that_are_newer_than_the_scores_are_not_kept_with_them(scored_run: Path, tmp_path: Path) -> None:
+    run = RunFolder(scored_run)
+    run.write_json("validation_metrics.json", {"epoch": 2, **run.read_json("validation_metrics.json")})
+    run.append_metrics({"epoch": 2, "best": True})
+    keep(KeepConfig(run=scored_run, weights=tmp_path / "weights"))
+    run.append_metrics({"epoch": 3, "best": True})
+    with pytest.raises(CheckpointError, match="which are of epoch 3, received those of epoch 2: it was stopped"):
+        keep(KeepConfig(run=scored_run, weights=tmp_path / "others"))
+
+
 def test_a_machine_without_git_keeps_weights_as_well(
     scored_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
