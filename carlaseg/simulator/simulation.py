@@ -304,11 +304,6 @@ class Simulation:
         self.world.begin_episode(town)
         if reset_settings:
             self.settings = EpisodeSettings()
-        else:
-            kept = self.settings
-            self.settings = EpisodeSettings(
-                synchronous_mode=kept.synchronous_mode, fixed_delta_seconds=kept.fixed_delta_seconds
-            )
         self._begin()
 
     def forget_connection(self, connection_id: int) -> None:

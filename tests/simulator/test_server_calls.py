@@ -287,6 +287,16 @@ def test_sensor_whose_vehicle_is_gone_keeps_its_attitude_when_it_is_moved(client
     assert attitude == pytest.approx([0.0, 95.0, 0.0])
 
 
+def test_new_episode_keeps_all_settings_unless_told_to_reset_them(client):
+    settings = client.value("get_episode_settings")
+    settings[1], settings[6] = True, 250.0  # no rendering, culling distance
+    client.value("set_episode_settings", settings)
+    client.call("load_new_episode", "", False, 65535)
+    assert client.value("get_episode_settings") == settings
+    client.call("load_new_episode", "", True, 65535)
+    assert client.value("get_episode_settings")[:3] == [False, False, [False]]
+
+
 @pytest.mark.parametrize("delta_s", [-0.1, 11.0])
 def test_time_step_that_is_none_is_refused(client, delta_s):
     settings = client.value("get_episode_settings")
