@@ -58,7 +58,7 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
         quiet: keep the child's result off standard output.
 
     Raises:
-        SimulatorError: the client library ended the child; the recording has been closed.
+        SimulatorError: the child was ended, by the client library or by somebody; the recording has been closed.
     """
     with tempfile.TemporaryDirectory(prefix="carlaseg_") as temporary:
         settings, note = Path(temporary) / "config.json", Path(temporary) / "folder"
