@@ -6,9 +6,9 @@ import dataclasses
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,14 +33,18 @@ def carlaseg(*words: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_help_answers_in_under_half_a_second() -> None:
+def test_help_takes_less_than_half_a_second_of_a_processor() -> None:
+    def spent_s() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
     times_s = []
     for _ in range(3):
-        began_s = time.perf_counter()
+        before_s = spent_s()
         done = carlaseg("--help")
-        times_s.append(time.perf_counter() - began_s)
+        times_s.append(spent_s() - before_s)
         assert done.returncode == 0
-    assert min(times_s) < 0.5
+    assert 0 < min(times_s) < 0.5
 
 
 @pytest.mark.parametrize("verb", cli.COMMANDS)
