@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -126,11 +127,16 @@ class _Ego:
 
     def close(self) -> None:
         self._input.close()
-        # It may be waiting for somebody to read what it writes.
+        # It may be waiting for somebody to read what it writes; it may also be stuck, and then it is ended.
+        reading = threading.Thread(target=self._read_to_the_end, name="carlaseg-ego", daemon=True)
+        reading.start()
+        await_end(self._process, STOP_TIMEOUT_S)
+        reading.join()
+        self._output.close()
+
+    def _read_to_the_end(self) -> None:
         while self._output.read(1 << 20):
             pass
-        self._output.close()
-        await_end(self._process, STOP_TIMEOUT_S)
 
 
 class _Pipe:

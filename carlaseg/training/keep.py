@@ -153,7 +153,7 @@ mean IoU **{_percent(scores.get("mean_iou"))}** over {scores.get("classes_presen
 ## Use
 
 ```
-carlaseg infer --weights {target.name} --input FOLDER_OF_IMAGES
+carlaseg infer --weights {shlex.quote(target.name)} --input FOLDER_OF_IMAGES
 ```
 """
 

@@ -6,7 +6,9 @@ import json
 import struct
 import subprocess
 import sys
+import threading
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -17,7 +19,7 @@ from tiny_run import SIZE, frame, write_dataset
 from carlaseg.cli import main
 from carlaseg.config import InferConfig
 from carlaseg.errors import ConfigError, DatasetError, SimulatorError
-from carlaseg.inference import infer
+from carlaseg.inference import ego_camera, infer
 from carlaseg.inference.inputs import Names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -290,6 +292,19 @@ def test_no_carla_server_is_said_before_earlier_results_are_touched(tiny_run: Pa
     with pytest.raises(SimulatorError, match="expected a CARLA server"):
         run(tiny_run, tmp_path / "out", "carla://127.0.0.1:1", overwrite=True)
     assert (kept / "metrics.json").is_file()
+
+
+def test_an_ego_that_is_stuck_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = tmp_path / "stuck"
+    stuck.write_text('#!/bin/sh\necho "{\\"scheme\\": null}"\nexec sleep 60\n')
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(ego_camera, "STOP_TIMEOUT_S", 0.1)
+    before = {thread.ident for thread in threading.enumerate()}
+    with ExitStack() as closing:
+        film = ego_camera.ego_camera("carla://127.0.0.1:1", "ego", SIZE, closing)
+        assert film.live
+    assert {thread.ident for thread in threading.enumerate()} == before
 
 
 def test_the_ego_on_a_carla_server_is_segmented_beside_carlas_own_labels(tiny_run: Path, tmp_path: Path) -> None:

@@ -101,8 +101,10 @@ def test_a_machine_without_git_keeps_weights_as_well(
     scored_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    kept = keep(KeepConfig(run=scored_run, weights=tmp_path / "weights"))
-    assert "| commit | unknown" in (kept / "README.md").read_text()
+    kept = keep(KeepConfig(run=scored_run, weights=tmp_path / "weights", name="my net"))
+    card = (kept / "README.md").read_text()
+    assert "| commit | unknown" in card
+    assert "carlaseg infer --weights 'my net' --input" in card
 
 
 def test_a_run_without_scores_is_not_kept(tiny_run: Path, tmp_path: Path) -> None:
