@@ -170,6 +170,8 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
         *(((verb, "--seed", "-1"), f"{verb}: --seed: expected 0 to 2147483647, received -1.") for verb in SEEDED),
         (("fit", "--sizes"), "fit: --sizes: expected one or several, received none."),
         (("doctor", "--port", "99999"), "doctor: --port: expected 1 to 65535, received 99999."),
+        (("record", "--traffic-port", "99999"), "record: --traffic-port: expected 1 to 65535, received 99999."),
+        (("record", "--camera-z", "nan"), "record: --camera-z: expected -100 to 100, received nan."),
         (("infer", "--tiles", "99999x99999"), "infer: --tiles: expected at most 67,108,864 pixels"),
         (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
         (("evaluate", "--bands", "near"), "evaluate: --bands: expected values of the kind that --help shows, received"),

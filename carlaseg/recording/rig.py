@@ -284,9 +284,9 @@ def _refused(spec: SensorSpec, error: RuntimeError) -> ConfigError:
         )
     height, width = spec.view.camera_size
     return ConfigError(
-        f"--camera-size: expected a size the server can draw, received {height}x{width} (HxW), for which it "
+        f"sensor {spec.name}: expected a camera the server can draw, received {height}x{width} (HxW), for which it "
         f"refuses {spec.what.blueprint}: {error}. Nothing was written.",
-        (("smaller", "carlaseg record --camera-size 600x800"),),
+        (("smaller", "--camera-size 600x800, or camera_size in the rig's file"),),
     )
 
 

@@ -157,6 +157,8 @@ def _text(value: Any) -> str:
 def _three(values: tuple[float, ...], key: str, where: str) -> tuple[float, float, float]:
     if len(values) != 3:
         raise ConfigError(f"{where}: expected {key} as 3 numbers, received {len(values)}.")
+    for value in values:
+        check_range(f"{where}, {key}", value, -1000, 1000)
     return values[0], values[1], values[2]
 
 

@@ -162,7 +162,7 @@ def test_a_folder_with_other_settings_or_other_things_is_never_touched(
         (
             ("--camera-size", "6000x6000"),
             2,
-            "--camera-size: expected a size the server can draw, received 6000x6000",
+            "sensor rgb_front: expected a camera the server can draw, received 6000x6000",
         ),
         (("--frames", "0"), 2, "--frames: expected at least 1, received 0"),
         (("--frames", "900000000"), 5, "Nothing was written"),

@@ -106,6 +106,10 @@ def test_the_rigs_of_published_datasets_see_what_their_calibration_says() -> Non
         ("fov_deg=0\n[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'", "mount a, fov_deg: expected 1 to 170"),
         ("[[mount]]\nname='../a'\nsensors=['gnss']", "small letters, digits and _"),
         ("[[mount]]\nname='a'\nsensors=['gnss']\nlocation_m=[1, 2]", "location_m as 3 numbers, received 2"),
+        (
+            "[[mount]]\nname='a'\nsensors=['gnss']\nlocation_m=[1, nan, 2]",
+            "mount a, location_m: expected -1000 to 1000",
+        ),
         ("[[mount]]\nname='a'\nsensors=['gnss', 'gnss']", "gnss_a again"),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'", 'expected a mount with sensors = ["rgb", "semantic"]'),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.depth.fov=3", "received those of depth"),
