@@ -19,6 +19,7 @@ from carlaseg.dataset import Pose, RecordingWriter, open_dataset, read_metadata
 from carlaseg.dataset.reader import read_lines
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.evaluation import evaluate
+from carlaseg.evaluation.answers import open_answers
 from carlaseg.evaluation.bands import DepthFiles, choose_bands, depth_m
 from carlaseg.metrics import Scores, confusion_matrix
 
@@ -177,6 +178,22 @@ def test_runs_that_cannot_be_compared_are_refused(data: Path, tmp_path: Path) ->
         assert cv2.imwrite(str(path), np.full((*SIZE, 3), 1, np.uint8))
     with pytest.raises(ConfigError, match="the same truth"):
         evaluate(config(ours, against=write_results(tmp_path / "moved", elsewhere, wrong_rows=1)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"run": "runs/tiny", "model": None, "weights": None}, "runs/tiny"),
+        ({"run": "latest", "model": "model.onnx", "weights": None}, "model.onnx"),
+        ({"run": "latest", "model": None, "weights": "tiny_net"}, "tiny_net"),
+    ],
+)
+def test_results_say_whether_a_run_a_file_or_kept_weights_made_them(
+    settings: dict[str, str | None], expected: str, data: Path, tmp_path: Path
+) -> None:
+    results = write_results(tmp_path / "results", data, wrong_rows=1)
+    (results / "config.json").write_text(json.dumps(settings))
+    assert open_answers(results, None).run == expected
 
 
 def test_drives_as_the_unit_are_said_to_be_few(data: Path, tmp_path: Path, capsys) -> None:
