@@ -120,7 +120,7 @@ def _repair_one(recording: Path, deep: bool, watch: Callable[[int, int], object]
         return done
     try:
         lines = _sort_out_lines(recording, done)
-        done.restored = restore_from_shards(recording)
+        done.restored = restore_from_shards(recording, lambda file: _set_aside_damaged(recording, file))
         done.changed |= done.restored > 0
         _drop_frames(recording, metadata, lines, done, lambda: verify(recording, deep, watch=watch))
     except OSError as error:
@@ -265,6 +265,11 @@ def _write_down(recording: Path, reasons: Sequence[Mapping[str, object]]) -> Non
     (recording / REMOVED).mkdir(exist_ok=True)
     with (recording / REMOVED / REASONS_FILE).open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(reason) + "\n" for reason in reasons)
+
+
+def _set_aside_damaged(recording: Path, file: str) -> None:
+    _write_down(recording, [{"file": file, "reason": "damaged; it came back from a shard"}])
+    _set_aside_file(recording, file)
 
 
 def _set_aside_file(recording: Path, path: str) -> None:

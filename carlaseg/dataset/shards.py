@@ -16,7 +16,7 @@ import re
 import shlex
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -135,8 +135,12 @@ def check_shards(recording: Path, deep: bool = False) -> list[Problem]:
     return problems
 
 
-def restore_from_shards(recording: Path) -> int:
-    """Bring back the files that lines name, that are gone, and that stand whole in a shard.
+def restore_from_shards(recording: Path, set_aside: Callable[[str], object]) -> int:
+    """Bring back the files that lines name, that are gone or damaged, and that stand whole in a shard.
+
+    Args:
+        recording: whose lines say what its files must be; every checksum is compared.
+        set_aside: called with the path of a damaged file, in the recording, before the whole one takes its place.
 
     Returns:
         How many files.
@@ -148,21 +152,27 @@ def restore_from_shards(recording: Path) -> int:
     shards = _shards_of(recording)
     if not shards:
         return 0
-    present = FilesPresent(recording)
-    lost = {name: file for name, file in _promised(recording).items() if file.path not in present}
+    lost = {name: file for name, file in _promised(recording).items() if not _is_whole(recording / file.path, file)}
     restored = 0
     for shard in shards if lost else ():
         try:
             for name, content in _members(shard, True):
                 file = lost.get(name)
                 if file is not None and _wrong(file, content, True) is None and isinstance(content, bytes):
-                    (recording / file.path).parent.mkdir(exist_ok=True)
-                    write_whole(recording / file.path, content)
+                    path = recording / lost.pop(name).path
+                    path.parent.mkdir(exist_ok=True)
+                    if path.exists():
+                        set_aside(file.path)
+                    write_whole(path, content)
                     restored += 1
         except tarfile.TarError:
             # The members before the damage are as good as any; the damage itself is for `check_shards` to say.
             continue
     return restored
+
+
+def _is_whole(path: Path, file: FileRecord) -> bool:
+    return path.is_file() and path.stat().st_size == file.length and _wrong(file, path.read_bytes(), True) is None
 
 
 def _shards_of(recording: Path) -> list[Path]:

@@ -101,6 +101,22 @@ def test_shards_that_hold_what_is_nowhere_else_are_never_taken_away(recording: P
     assert list(contents(recording)) == ["drive_a-000000.tar"]
 
 
+def test_damaged_files_come_back_from_the_shards_and_what_was_there_is_kept(recording: Path) -> None:
+    whole = shutil.copytree(recording, recording.parent / "whole")
+    write_shards(recording, 2)
+    cut, flipped = recording / "rgb/rgb_00000101.png", recording / "seg_raw/seg_raw_00000103.png"
+    cut.write_bytes(cut.read_bytes()[:100])
+    content = flipped.read_bytes()
+    flipped.write_bytes(content[:-1] + b"x")
+    (done,) = repair(recording)
+    assert (done.kept, done.restored) == (5, 2)
+    for path in whole.rglob("*.png"):
+        assert (recording / path.relative_to(whole)).read_bytes() == path.read_bytes()
+    assert verify(recording, deep=True).ok
+    assert len((recording / ".removed/rgb/rgb_00000101.png").read_bytes()) == 100
+    assert (recording / ".removed/reasons.jsonl").read_text().count("it came back from a shard") == 2
+
+
 def test_a_recording_that_travelled_as_its_shards_comes_back_under_another_name(recording: Path) -> None:
     write_shards(recording, 2)
     moved = recording.rename(recording.parent / "renamed drive")
