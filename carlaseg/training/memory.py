@@ -52,17 +52,31 @@ def activation_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
 
 
 def what_would_fit(
-    model: Any, size: tuple[int, int], batch_size: int, available_bytes: int, flag: str = "--size"
+    model: Any,
+    size: tuple[int, int],
+    batch_size: int,
+    available_bytes: int,
+    flag: str = "--size",
+    processes: int = 1,
 ) -> str:
-    """A smaller batch, or a smaller size at batch 1, that is expected to fit: flags to type."""
+    """A smaller batch, or a smaller size at batch 1, that is expected to fit: flags to type.
+
+    Args:
+        model: Keras model, input of free height and width.
+        size: (height, width) that does not fit.
+        batch_size: images a step of one process that do not fit.
+        available_bytes: memory there is for it.
+        flag: what sets the size.
+        processes: how many share a batch.
+    """
     one, two = (step_bytes(model, size, count) for count in (1, 2))
     fitting = 1 + (available_bytes - one) // (two - one)
     if fitting >= 1:
-        return f"--batch-size {min(fitting, batch_size - 1)}" if batch_size > 1 else f"a smaller {flag}"
+        return f"--batch-size {processes * min(fitting, batch_size - 1)}" if batch_size > 1 else f"a smaller {flag}"
     for percent in range(90, 5, -10):
         height, width = (max(32, side * percent // 100 // 32 * 32) for side in size)
         if step_bytes(model, (height, width), 1) <= available_bytes:
-            return f"--batch-size 1 {flag} {Size(height, width)}"
+            return f"--batch-size {processes} {flag} {Size(height, width)}"
     return "a smaller --model"
 
 

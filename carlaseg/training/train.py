@@ -340,8 +340,9 @@ def _interrupted(run: RunFolder, ready: Prepared, state: State, stop: StopReques
 def _out_of_memory(ready: Prepared, run: RunFolder) -> ConfigError:
     config = ready.config
     flag, size = memory.largest_pictures(config)
-    needed = memory.step_bytes(ready.model, size, config.batch_size)
-    fits = memory.what_would_fit(ready.model, size, config.batch_size, int(0.7 * needed), flag)
+    images = config.batch_size // config.processes
+    needed = memory.step_bytes(ready.model, size, images)
+    fits = memory.what_would_fit(ready.model, size, images, int(0.7 * needed), flag, config.processes)
     return ConfigError(
         f"{flag} {size} --batch-size {config.batch_size}: expected a step of {config.model} to fit into memory, "
         f"received an allocation that failed (about {memory.gib(needed)} are needed). What was saved is in {run}.",

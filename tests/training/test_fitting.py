@@ -50,6 +50,18 @@ def test_a_batch_that_norms_can_learn_from_comes_before_a_larger_picture_and_the
     assert best.size == (10, 10)
 
 
+def test_what_would_fit_is_said_in_flags_of_the_command() -> None:
+    model = models.build("fc_densenet", 3, groups=1, layers_per_block=1, growth_rate=4, first_filters=8)
+    bears_three = memory.step_bytes(model, (64, 64), 3)
+    assert memory.what_would_fit(model, (64, 64), 8, bears_three) == "--batch-size 3"
+    # Each of two processes bears three.
+    assert memory.what_would_fit(model, (64, 64), 8, bears_three, processes=2) == "--batch-size 6"
+    bears_half = memory.step_bytes(model, (64, 64), 1) - 1
+    assert memory.what_would_fit(model, (64, 64), 1, bears_half, "--crop") == "--batch-size 1 --crop 32x32"
+    assert memory.what_would_fit(model, (64, 64), 1, bears_three) == "a smaller --size"
+    assert memory.what_would_fit(model, (64, 64), 1, 0) == "a smaller --model"
+
+
 def test_outputs_in_half_precision_count_half() -> None:
     import keras
 
