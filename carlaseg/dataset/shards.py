@@ -63,7 +63,8 @@ def write_shards(recording: Path, frames_per_shard: int) -> list[Path]:
         folder.mkdir(exist_ok=True)
         for shard, part in wanted.items():
             _write_shard(shard, recording, part)
-        for other in set(folder.glob("*.tar")) - set(parts):
+        # One that cannot be read may be all there is of some frames: it stays while any file is in shards alone.
+        for other in () if packed_alone else set(folder.glob("*.tar")) - set(parts):
             other.unlink()
     except OSError as error:
         raise DatasetError(

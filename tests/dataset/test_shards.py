@@ -89,6 +89,11 @@ def test_shards_that_hold_what_is_nowhere_else_are_never_taken_away(recording: P
     for folder in ("rgb", "seg_raw", "seg"):
         shutil.rmtree(recording / folder)
     assert [shard.name for shard in write_shards(recording, 2)] == list(packed), "whole already"
+    last = recording / "shards/drive_a-000002.tar"
+    last.write_bytes(b"torn")
+    assert last not in write_shards(recording, 2)
+    assert last.read_bytes() == b"torn", "who knows what it can still give"
+    last.write_bytes(packed[last.name])
     with pytest.raises(DatasetError, match="5 frames that are in its shards alone") as caught:
         write_shards(recording, 5)
     assert caught.value.next_steps == (("bring them back", f"carlaseg verify {recording} --repair"),)
