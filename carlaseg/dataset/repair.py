@@ -20,14 +20,13 @@ from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in
 from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, read_metadata
 from carlaseg.dataset.records import FrameRecord, RecordingMetadata
+from carlaseg.dataset.removed import REMOVED, set_aside_file, set_aside_lines, write_down
 from carlaseg.dataset.shards import restore_from_shards
 from carlaseg.dataset.verify import verify
 from carlaseg.dataset.verify_report import Problem, VerifyReport
 from carlaseg.errors import DatasetError
 from carlaseg.files import disk_fault, write_whole
 
-REMOVED = ".removed"
-REASONS_FILE = "reasons.jsonl"
 _QUIET_S = 10.0
 _FRAME_KINDS = frozenset(
     {
@@ -162,7 +161,7 @@ def _sort_out_lines(recording: Path, done: Repair) -> dict[int, bytes]:
             kept[record.frame] = line
     kept = {frame: kept[frame] for frame in sorted(kept)}
     if bad:
-        _set_aside_lines(recording, [line for line, _ in bad], [{"line": reason} for _, reason in bad])
+        set_aside_lines(recording, [line for line, _ in bad], [{"line": reason} for _, reason in bad])
         done.lines.update(reason for _, reason in bad)
     _replace_lines(recording, kept.values(), done)
     return kept
@@ -189,7 +188,7 @@ def _drop_frames(
                 done.frames[frame] = f"not {usual} as the others"
     if done.frames:
         reasons = [{"frame": frame, "reason": reason} for frame, reason in sorted(done.frames.items())]
-        _set_aside_lines(recording, [lines[frame] for frame in sorted(done.frames)], reasons)
+        set_aside_lines(recording, [lines[frame] for frame in sorted(done.frames)], reasons)
     kept = {frame: line for frame, line in lines.items() if frame not in done.frames}
     _replace_lines(recording, kept.values(), done)
     done.kept = len(kept)
@@ -202,7 +201,7 @@ def _drop_frames(
         done.changed = True
     for frame in done.frames:
         for file in files_of[frame]:
-            _set_aside_file(recording, file)
+            set_aside_file(recording, file)
     folders = {path.rpartition("/")[0] for paths in files_of.values() for path in paths} | {"rgb", "seg_raw", "seg"}
     _move_leftovers(recording, folders, {path for frame in kept for path in files_of[frame]}, done)
 
@@ -237,9 +236,9 @@ def _move_leftovers(recording: Path, folders: set[str], named: set[str], done: R
     leftovers = [f"{folder}/{name}" for folder in sorted(folders) for name in sorted(present.names(folder))]
     leftovers = [path for path in leftovers if path not in named and (recording / path).is_file()]
     if leftovers:
-        _write_down(recording, [{"file": path, "reason": "belongs to no frame"} for path in leftovers])
+        write_down(recording, [{"file": path, "reason": "belongs to no frame"} for path in leftovers])
     for path in leftovers:
-        _set_aside_file(recording, path)
+        set_aside_file(recording, path)
     done.leftovers = len(leftovers)
     done.changed |= bool(leftovers)
 
@@ -253,32 +252,6 @@ def _replace_lines(recording: Path, lines: Iterable[bytes], done: Repair) -> Non
     done.changed = True
 
 
-def _set_aside_lines(recording: Path, lines: Sequence[bytes], reasons: Sequence[Mapping[str, object]]) -> None:
-    """Append lines as they were to `.removed/frames.jsonl`, and why they went."""
-    (recording / REMOVED).mkdir(exist_ok=True)
-    with (recording / REMOVED / FRAMES_FILE).open("ab") as file:
-        file.writelines(line if line.endswith(b"\n") else line + b"\n" for line in lines)
-    _write_down(recording, reasons)
-
-
-def _write_down(recording: Path, reasons: Sequence[Mapping[str, object]]) -> None:
-    (recording / REMOVED).mkdir(exist_ok=True)
-    with (recording / REMOVED / REASONS_FILE).open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(reason) + "\n" for reason in reasons)
-
-
 def _set_aside_damaged(recording: Path, file: str) -> None:
-    _write_down(recording, [{"file": file, "reason": "damaged; it came back from a shard"}])
-    _set_aside_file(recording, file)
-
-
-def _set_aside_file(recording: Path, path: str) -> None:
-    source, target = recording / path, recording / REMOVED / path
-    if not source.is_file():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while target.exists():
-        number += 1
-        target = (recording / REMOVED / path).with_name(f"{source.name}.{number}")
-    source.rename(target)
+    write_down(recording, [{"file": file, "reason": "damaged; it came back from a shard"}])
+    set_aside_file(recording, file)

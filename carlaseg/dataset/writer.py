@@ -31,8 +31,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
-from carlaseg.dataset.reader import DROPPED_FILE, FRAMES_FILE, METADATA_FILE, read_dropped, read_frames, read_metadata
+from carlaseg.dataset.reader import (
+    DROPPED_FILE,
+    FRAMES_FILE,
+    METADATA_FILE,
+    read_dropped,
+    read_frames,
+    read_lines,
+    read_metadata,
+)
 from carlaseg.dataset.records import DroppedRecord, FileRecord, FrameRecord, RecordingMetadata
+from carlaseg.dataset.removed import set_aside_lines
 from carlaseg.errors import DatasetError
 from carlaseg.files import disk_fault, temporary, write_whole
 from carlaseg.labels import LabelScheme
@@ -112,8 +121,15 @@ class RecordingWriter:
         self._synced_s = time.monotonic()
 
     def _take_over(self) -> None:
-        """Keep the lines of the frames that exist, and those alone: a half line would swallow the next one."""
+        """Keep the lines of the frames that exist, and those alone: a half line would swallow the next one.
+
+        Lines of frames that have lost a file are set aside, not deleted: what they say may be nowhere else.
+        """
         records = read_frames(self.folder, read_metadata(self.folder))
+        exist = {record.frame for record in records}
+        if lost := [record for record in read_lines(self.folder) if record.frame not in exist]:
+            reasons = [{"frame": record.frame, "reason": "a file was gone, so it is recorded again"} for record in lost]
+            set_aside_lines(self.folder, [record.to_line() for record in lost], reasons)
         write_whole(self.folder / FRAMES_FILE, b"".join(record.to_line() for record in records), sync=True)
         if (self.folder / DROPPED_FILE).exists():
             dropped = b"".join(record.to_line() for record in read_dropped(self.folder))

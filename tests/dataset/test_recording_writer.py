@@ -136,6 +136,17 @@ def test_sizes_that_differ_and_frames_written_twice_are_refused(tmp_path: Path) 
     assert frames_in(tmp_path / "a") == [1]
 
 
+def test_a_line_whose_file_is_gone_is_set_aside_when_the_recording_is_gone_on_with(recording: Path) -> None:
+    lines = (recording / "frames.jsonl").read_bytes().splitlines(keepends=True)
+    (recording / "seg_raw/seg_raw_00000102.png").unlink()
+    with RecordingWriter(recording, metadata(), SCHEME, resume=True) as writer:
+        assert writer.frames_written == 4
+        writer.write_frame(102, road_image(), road_scene(SCHEME), line(102))
+    assert (recording / ".removed/frames.jsonl").read_bytes() == lines[2], "what it said is not lost"
+    assert frames_in(recording) == [100, 101, 102, 103, 104]
+    assert verify(recording, deep=True).ok
+
+
 def test_a_half_written_last_line_is_no_frame(recording: Path) -> None:
     lines = (recording / "frames.jsonl").read_bytes()
     for cut in (1, 2, 50):
