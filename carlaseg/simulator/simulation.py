@@ -315,7 +315,10 @@ class Simulation:
     def close(self) -> None:
         """Finish what is being drawn and a recording, and give back the renderer."""
         self._drawing.close()
-        self.stop_recording()
+        try:
+            self.stop_recording()
+        except OSError as error:
+            logger.warning("the recording has no end: %s", error)
         self._recordings.close()
         self.sensors.close()
         self._renderer.close()

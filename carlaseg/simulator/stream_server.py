@@ -256,13 +256,17 @@ class StreamServer:
             connection, _ = self._listener.accept()
         except OSError:
             return  # gone again before it was accepted
-        connection.setblocking(True)
         subscribers = sum(map(len, self._subscribers.values()))
         if len(newcomers) + subscribers >= MAX_CONNECTIONS:
             connection.close()
             return
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        try:
+            connection.setblocking(True)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        except OSError:
+            connection.close()  # gone since: macOS refuses to set anything then
+            return
         newcomers[connection] = _Newcomer(time.monotonic() + HANDSHAKE_S)
         self._selector.register(connection, selectors.EVENT_READ, "newcomer")
 

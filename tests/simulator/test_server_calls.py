@@ -273,6 +273,17 @@ def test_recording_that_cannot_be_written_ends_and_the_world_goes_on(client, mon
     assert "again.log" in client.value("start_recorder", "again.log", False)
 
 
+def test_server_ends_cleanly_with_a_recording_whose_disk_is_full(monkeypatch, caplog):
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with served() as town, town.client() as client:
+        client.value("start_recorder", "full.log", False)
+        monkeypatch.setattr(RecordingWriter, "close", fails)
+    assert town.painters[0].closed
+    assert "No space left" in caplog.text
+
+
 def test_sensor_whose_vehicle_is_gone_keeps_its_attitude_when_it_is_moved(client):
     turned = [[20.0, 1.75, 0.5], [0.0, 90.0, 0.0]]
     car = client.value("spawn_actor", [1, "vehicle.audi.tt", []], turned)[0]
