@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
 from carlaseg.errors import SimulatorError
-from carlaseg.simulator.opendrive import Road, RoadNetwork
+from carlaseg.simulator.opendrive import LaneSection, Road, RoadNetwork
 from carlaseg.simulator.polygon_mesh import polygons_of
 
 Array = NDArray[np.float64]
@@ -184,7 +184,8 @@ class Pavement:
         return shapely.STRtree([*(strip.polygon for strip in self.strips), *filled])
 
     def _lay(self, road: Road) -> None:
-        edges: dict[int, list[tuple[Array, Array, bool, float]]] = {1: [], -1: []}
+        """Add a road's lanes, and its edges as frontages."""
+        edges: dict[int, list[tuple[LaneStrip, Array]]] = {1: [], -1: []}
         for section in road.sections:
             if section.end_s - section.start_s < 0.05:
                 continue
@@ -195,46 +196,18 @@ class Pavement:
                     f"OpenDRIVE, road {road.id}: expected a map of at most {MAX_STATIONS} places along its lanes, "
                     "received more. No town was built."
                 )
-            bounds = road.boundaries(section, s)
             heading = road.plan.at(s)[2]
-            for side in (1, -1):
-                outermost: LaneStrip | None = None
-                for lane in section.outward(1 if side > 0 else -1):
-                    inner, outer = bounds[lane.id - side], bounds[lane.id]
-                    if np.max(np.abs(outer - inner)) < _THINNEST_LANE_M:
-                        continue
-                    surface = _surface(lane.type)
-                    if surface is None:
-                        continue
-                    low, high = (inner, outer) if side > 0 else (outer, inner)
-                    strip = LaneStrip(
-                        road.id,
-                        lane.id,
-                        road.junction,
-                        lane.type,
-                        surface,
-                        section.start_s,
-                        s,
-                        road.points(s, low),
-                        road.points(s, high),
-                    )
-                    self.strips.append(strip)
-                    outermost = strip
-                if outermost is not None:
-                    out = side * np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
-                    walk = outermost.surface == "sidewalk"
-                    width = float(np.median(np.linalg.norm(outermost.left - outermost.right, axis=1))) if walk else 0.0
-                    edges[side].append((outermost.outer, out, walk, width))
+            for side, outward in edges.items():
+                strips = _strips(road, section, s, 1 if side > 0 else -1)
+                self.strips.extend(strips)
+                if strips:
+                    outward.append((strips[-1], side * np.stack([-np.sin(heading), np.cos(heading)], axis=-1)))
         if road.junction != -1:
             return
         driving = sum(lane.type == "driving" for lane in road.sections[0].lanes.values())
-        for side, pieces in edges.items():
-            for points, outward, walk, width in pieces:
-                distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
-                if distance[-1] > 3.0 and np.all(np.diff(distance) > 0):
-                    self.frontages.append(
-                        Frontage(road.id, side, points, outward, distance, walk, width, driving, road.kind)
-                    )
+        for side, outermost in edges.items():
+            frontages = (_frontage(road, side, lane, outward, driving) for lane, outward in outermost)
+            self.frontages.extend(one for one in frontages if one is not None)
 
     @cached_property
     def roads(self) -> BaseGeometry:
@@ -348,6 +321,31 @@ class Pavement:
         near = [self.strips[k] for k in sorted(self._tree.query(shape.envelope.buffer(6.0)))]
         others = [s.polygon for s in near if s.junction != junction and (sidewalks or s.surface != "sidewalk")]
         return shapely.union_all(others, grid_size=1e-4) if others else Polygon()
+
+
+def _strips(road: Road, section: LaneSection, s: Array, side: Literal[-1, 1]) -> list[LaneStrip]:
+    """The paved lanes of one side of a section, from the middle of the road outward."""
+    bounds = road.boundaries(section, s)
+    strips = []
+    for lane in section.outward(side):
+        inner, outer = bounds[lane.id - side], bounds[lane.id]
+        surface = _surface(lane.type)
+        if surface is None or np.max(np.abs(outer - inner)) < _THINNEST_LANE_M:
+            continue
+        right, left = (road.points(s, edge) for edge in ((inner, outer) if side > 0 else (outer, inner)))
+        strips.append(LaneStrip(road.id, lane.id, road.junction, lane.type, surface, section.start_s, s, right, left))
+    return strips
+
+
+def _frontage(road: Road, side: int, lane: LaneStrip, outward: Array, driving: int) -> Frontage | None:
+    """The outer edge of a road's outermost lane, None where it is too short to build along."""
+    points = lane.outer
+    distance = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
+    if distance[-1] <= 3.0 or not np.all(np.diff(distance) > 0):
+        return None
+    walk = lane.surface == "sidewalk"
+    width = float(np.median(np.linalg.norm(lane.left - lane.right, axis=1))) if walk else 0.0
+    return Frontage(road.id, side, points, outward, distance, walk, width, driving, road.kind)
 
 
 def _surface(lane_type: str) -> Surface | None:
