@@ -43,6 +43,8 @@ class State:
         best_mean_iou: that mIoU.
         epochs_without_better: epochs since then.
         accumulate: batches an update in which `step` was counted.
+        frames: frames trained on; 0 in what an earlier carlaseg saved.
+        validation_frames: frames validated on.
     """
 
     epoch: int = 0
@@ -53,6 +55,8 @@ class State:
     best_mean_iou: float = -1.0
     epochs_without_better: int = 0
     accumulate: int = 1
+    frames: int = 0
+    validation_frames: int = 0
 
     def end_epoch(self, mean_iou: float) -> None:
         """Go on to the next epoch, the validation of this one having given a mean IoU."""

@@ -104,7 +104,7 @@ def _train(config: TrainConfig) -> TrainResult | None:
             result(json.dumps({"format": 1, **dataclasses.asdict(tested)}))
         return None
 
-    state = State(accumulate=config.accumulate)
+    state = _first_state(ready)
     if run is None:
         run = RunFolder.create(config.runs, config.model, config.run)
         _open_run(run, ready)
@@ -163,13 +163,31 @@ def _open_run(run: RunFolder, ready: Prepared) -> None:
     run.write_model_card(ready.card)
 
 
+def _first_state(ready: Prepared) -> State:
+    frames, validation_frames = (len(batches.frames) for batches in (ready.train, ready.validation))
+    return State(accumulate=ready.config.accumulate, frames=frames, validation_frames=validation_frames)
+
+
 def _saved_state(run: RunFolder, ready: Prepared) -> State:
-    """Where the run stood at its last save, with weights and optimiser filled in; the start when there is none."""
-    accumulate = ready.config.accumulate
+    """Where the run stood at its last save, with weights and optimiser filled in; the start when there is none.
+
+    Raises:
+        CheckpointError: what was saved cannot be used.
+        ConfigError: it was trained or validated on more frames than there are now, or on fewer.
+    """
+    first = _first_state(ready)
     if not run.weights("last").is_file():
-        return State(accumulate=accumulate)
+        return first
     saved = State.from_saved(load_training_state(run.weights("last"), ready.model))
-    return saved.counted_in(accumulate, ready.model)
+    began_with, now = ((s.frames, s.validation_frames) for s in (saved, first))
+    if any(began_with) and began_with != now:
+        settings, folder = shlex.quote(str(run.path / "config.json")), shlex.quote(str(run))
+        raise ConfigError(
+            f"--resume {run}: expected the frames it began with, {began_with[0]} to train and {began_with[1]} to "
+            f"validate on, received {now[0]} and {now[1]}. Nothing was changed.",
+            (("or a new run", f"carlaseg train --config {settings} --init-from {folder} --run NEW_NAME"),),
+        )
+    return saved.counted_in(first.accumulate, ready.model)
 
 
 def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> tuple[Prepared, State]:

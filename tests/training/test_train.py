@@ -162,13 +162,21 @@ def test_changed_settings_do_not_continue_a_run(finished: Finished) -> None:
         train(TrainConfig(resume=whole.run, batch_size=3, seed=7))
 
 
-def test_a_damaged_last_file_is_said_and_the_run_is_left_alone(folder: Path) -> None:
+def test_a_damaged_last_file_or_other_frames_are_said_and_the_run_is_left_alone(folder: Path) -> None:
     result = train(settings(folder, epochs=1))
     assert result is not None
     last = result.run / "last.weights.h5"
-    last.write_bytes(last.read_bytes()[:-500])
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-500])
     before = {path: path.read_bytes() for path in result.run.rglob("*") if path.is_file()}
     with pytest.raises(CheckpointError, match=r"last\.weights\.h5: expected a whole weights file"):
+        train(TrainConfig(resume=result.run, epochs=2))
+    assert all(path.read_bytes() == content for path, content in before.items())
+    last.write_bytes(whole)
+    before[last] = whole
+    for part in ("rgb", "seg_raw"):
+        (folder / "dataset" / part / f"{part}_00000002.png").unlink()
+    with pytest.raises(ConfigError, match="it began with, 6 to train and 2 to validate on, received 5 and 2"):
         train(TrainConfig(resume=result.run, epochs=2))
     assert all(path.read_bytes() == content for path, content in before.items())
 
