@@ -191,53 +191,60 @@ def _signals(plan: Layout, street: Street) -> list[str]:
 
 
 def _junction_roads(plan: Layout, node: Node, junction: int, next_road: int) -> tuple[list[str], int, list[str]]:
+    """Roads of every way through a junction, the number of the next road, and the junction's connections."""
     lines: list[str] = []
     connections: list[str] = []
-    streets = {street.id: street for street in plan.streets}
     for come in sorted(node.arms):
-        heading = (come + 2) % 4
-        right, left = (heading + 3) % 4, (heading + 1) % 4
         for leave in sorted(node.arms):
             arm_in, arm_out = node.arms[come], node.arms[leave]
-            ramps = {streets[arm_in.street].ramp, streets[arm_out.street].ramp}
-            if leave == come or streets[arm_in.street].ramp == "on" or streets[arm_out.street].ramp == "off":
+            ramps = plan.streets[arm_in.street - 1].ramp, plan.streets[arm_out.street - 1].ramp
+            if leave == come or ramps[0] == "on" or ramps[1] == "off":
                 continue
-            road, next_road = next_road, next_road + 1
-            edge = DIRECTIONS[come] * plan.half
-            length, bend = 2 * plan.half, 0.0
-            if leave != heading:
-                length, bend = plan.half * math.pi / 2, (1.0 if leave == left else -1.0) / plan.half
-            width_in, width_out = streets[arm_in.street].lane_width, streets[arm_out.street].lane_width
-            kerbed = ramps == {None} and (leave == right or (leave == heading and right not in node.arms))
-            lane_in = -1 if arm_in.contact == "end" else 1
-            lane_out = -1 if arm_out.contact == "start" else 1
-            lines += [
-                f'<road name="way{road}" length="{number_text(length)}" id="{road}" junction="{junction}">',
-                f'<link><predecessor elementType="road" elementId="{arm_in.street}" contactPoint="{arm_in.contact}"/>'
-                f'<successor elementType="road" elementId="{arm_out.street}" contactPoint="{arm_out.contact}"/></link>',
-                f'<type s="0" type="{plan.shape.kind}"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
-                *plan_lines(node.x + edge[0], node.y + edge[1], heading * math.pi / 2, [(length, bend)]),
-                *elevation_lines([(0.0, node.z)]),
-                '<lanes><laneSection s="0">',
-                "<center>",
-                lane_line(0, "none", [], [(0.0, "none", "white")]),
-                "</center>",
-                "<right>",
-            ]
-            width = [(0.0, width_in, (width_out - width_in) / length, 0.0)]
-            none = [(0.0, "none", "white")]
-            lines.append(lane_line(-1, "driving", width, none, (lane_in, lane_out)))
-            if kerbed:
-                curb = [(0.0, "curb", "white")]
-                lines.append(lane_line(-2, "shoulder", [(0.0, GUTTER_M, 0.0, 0.0)], curb, (2 * lane_in, 2 * lane_out)))
-                lines.append(
-                    lane_line(-3, "sidewalk", [(0.0, plan.sidewalk, 0.0, 0.0)], none, (3 * lane_in, 3 * lane_out))
-                )
-            lines += ["</right>", "</laneSection></lanes>", "<objects></objects>", "<signals></signals>", "</road>"]
+            lines += _way_lines(plan, node, junction, next_road, come, leave)
             connections += [
-                f'<connection id="{len(connections) // 3}" incomingRoad="{arm_in.street}" connectingRoad="{road}" '
+                f'<connection id="{len(connections) // 3}" incomingRoad="{arm_in.street}" connectingRoad="{next_road}" '
                 'contactPoint="start">',
-                f'<laneLink from="{lane_in}" to="-1"/>',
+                f'<laneLink from="{_lane_in(arm_in)}" to="-1"/>',
                 "</connection>",
             ]
+            next_road += 1
     return lines, next_road, connections
+
+
+def _lane_in(arm: Arm) -> int:
+    """The lane of a street by which one comes into the junction at its end."""
+    return -1 if arm.contact == "end" else 1
+
+
+def _way_lines(plan: Layout, node: Node, junction: int, road: int, come: int, leave: int) -> list[str]:
+    """The `<road>` from one arm of a junction to another: straight on, or a quarter circle."""
+    heading = (come + 2) % 4
+    right, left = (heading + 3) % 4, (heading + 1) % 4
+    arm_in, arm_out = node.arms[come], node.arms[leave]
+    street_in, street_out = plan.streets[arm_in.street - 1], plan.streets[arm_out.street - 1]
+    edge = DIRECTIONS[come] * plan.half
+    length, bend = 2 * plan.half, 0.0
+    if leave != heading:
+        length, bend = plan.half * math.pi / 2, (1.0 if leave == left else -1.0) / plan.half
+    width_in, width_out = street_in.lane_width, street_out.lane_width
+    lane_in, lane_out = _lane_in(arm_in), -_lane_in(arm_out)
+    none, curb = [(0.0, "none", "white")], [(0.0, "curb", "white")]
+    width = [(0.0, width_in, (width_out - width_in) / length, 0.0)]
+    lanes = [lane_line(-1, "driving", width, none, (lane_in, lane_out))]
+    is_outermost = leave == right or (leave == heading and right not in node.arms)
+    if is_outermost and not (street_in.ramp or street_out.ramp):
+        gutter, walk = [(0.0, GUTTER_M, 0.0, 0.0)], [(0.0, plan.sidewalk, 0.0, 0.0)]
+        lanes.append(lane_line(-2, "shoulder", gutter, curb, (2 * lane_in, 2 * lane_out)))
+        lanes.append(lane_line(-3, "sidewalk", walk, none, (3 * lane_in, 3 * lane_out)))
+    return [
+        f'<road name="way{road}" length="{number_text(length)}" id="{road}" junction="{junction}">',
+        f'<link><predecessor elementType="road" elementId="{arm_in.street}" contactPoint="{arm_in.contact}"/>'
+        f'<successor elementType="road" elementId="{arm_out.street}" contactPoint="{arm_out.contact}"/></link>',
+        f'<type s="0" type="{plan.shape.kind}"><speed max="{plan.speed_kmh}" unit="km/h"/></type>',
+        *plan_lines(node.x + edge[0], node.y + edge[1], heading * math.pi / 2, [(length, bend)]),
+        *elevation_lines([(0.0, node.z)]),
+        '<lanes><laneSection s="0">',
+        *("<center>", lane_line(0, "none", [], none), "</center>"),
+        *("<right>", *lanes, "</right>"),
+        *("</laneSection></lanes>", "<objects></objects>", "<signals></signals>", "</road>"),
+    ]
