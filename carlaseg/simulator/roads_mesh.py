@@ -28,7 +28,9 @@ _KERB_COLOR = (212, 210, 204)
 
 def build_road_surfaces(builder: MeshBuilder, pavement: Pavement, crossings: list[Crossing]) -> None:
     """Add every paved surface of the map; medians leave zebra crossings clear."""
-    outermost = {(lane.road, lane.section_s, lane.lane > 0): lane for lane in pavement.strips}
+    sides: dict[tuple[int, float, bool], list[LaneStrip]] = {}
+    for lane in pavement.strips:
+        sides.setdefault((lane.road, lane.section_s, lane.lane > 0), []).append(lane)
     for lane in pavement.strips:
         if lane.junction != -1:
             continue
@@ -37,7 +39,10 @@ def build_road_surfaces(builder: MeshBuilder, pavement: Pavement, crossings: lis
         elif lane.surface == "median":
             _median(builder, lane, [crossing for crossing in crossings if crossing.road.id == lane.road])
         else:
-            _roadway(builder, lane, outermost[lane.road, lane.section_s, lane.lane > 0] is lane)
+            left_of_road = lane.lane > 0
+            side = sides[lane.road, lane.section_s, left_of_road]
+            alone = (lane.road, lane.section_s, not left_of_road) not in sides
+            _roadway(builder, lane, open_outside=side[-1] is lane, open_inside=alone and side[0] is lane)
     _far_roadways(builder, pavement)
     heights = {j: HeightField.of_lanes(strips) for j, strips in _junction_strips(pavement).items()}
     for junction, region in pavement.junction_roads.items():
@@ -63,12 +68,16 @@ def _junction_sidewalk(
     _skirt(builder, np.concatenate([kerb, slabs]), height, SIDEWALK_M)
 
 
-def _roadway(builder: MeshBuilder, lane: LaneStrip, is_outermost: bool) -> None:
+def _roadway(builder: MeshBuilder, lane: LaneStrip, *, open_outside: bool, open_inside: bool) -> None:
+    """A lane of asphalt. Where no other is beside it, its edge goes down into the terrain."""
     color = _ROAD_COLOR if lane.type in ("driving", "bidirectional") else _SHOULDER_COLOR
     builder.quads("asphalt", ROAD_TAG, strip(lane.right, lane.left), colors=color, small=True)
-    if is_outermost:
-        # Roads without a sidewalk end in the open: close the edge down into the terrain.
-        _wall(builder, "asphalt", ROAD_TAG, lane.outer, lane.lane > 0, 0.0, color)
+    for is_open, line, facing_left in (
+        (open_outside, lane.outer, lane.lane > 0),
+        (open_inside, lane.inner, lane.lane < 0),
+    ):
+        if is_open:
+            _wall(builder, "asphalt", ROAD_TAG, line, facing_left, 0.0, color)
     _ends(builder, "asphalt", ROAD_TAG, lane.right, lane.left, 0.0, color)
 
 

@@ -79,6 +79,22 @@ def test_median_leaves_a_crossing_clear_and_its_asphalt_shows_there(stand_in: bo
     assert covers(ROAD_TAG, 22.0)
 
 
+def test_road_with_lanes_on_one_side_alone_has_faces_down_on_both_of_its_edges_and_ends() -> None:
+    builder = MeshBuilder()
+    build_road_surfaces(builder, Pavement(read_opendrive(MEDIAN)), [])
+    edges = set()
+    for part in builder.parts():
+        upright = np.abs(part.normals[part.triangles[:, 0], 2]) < 0.1
+        for middle, normal in zip(
+            part.positions[part.triangles[upright]].mean(axis=1),
+            part.normals[part.triangles[upright, 0]],
+            strict=True,
+        ):
+            if part.tag == ROAD_TAG and middle[2] < 0.0:
+                edges.add((*(round(float(value)) + 0 for value in normal[:2]), round(float(abs(middle @ normal)), 1)))
+    assert {(0, 1, 0.0), (0, -1, 10.0), (-1, 0, 0.0), (1, 0, 40.0)} <= edges
+
+
 def test_no_slit_is_left_between_what_is_paved() -> None:
     """Terrain fills what is not paved, a little beyond its edges: in a slit it would stand before the kerb."""
     for region in shapely.get_parts(Pavement(read_opendrive(generate_opendrive("carlaseg_ring", 0))).all):
