@@ -90,14 +90,6 @@ def set_actor_target_velocity(caller: Caller, actor_id: int, velocity: Vector3) 
         set_velocity(actor, velocity)
 
 
-def set_actor_target_angular_velocity(caller: Caller, actor_id: int, angular_velocity: Vector3) -> None:
-    """Give a vehicle a turn, degrees a second; its wheels decide again at the next tick."""
-    actor = caller.simulation.world.find(actor_id, Actor)
-    if not isinstance(actor, Vehicle):
-        return
-    actor.angular_velocity = (angular_velocity.x, angular_velocity.y, angular_velocity.z)
-
-
 def enable_actor_constant_velocity(caller: Caller, actor_id: int, velocity: Vector3) -> None:
     """Hold a vehicle at a velocity in its own frame."""
     vehicle = caller.simulation.world.find(actor_id, Vehicle)
@@ -172,7 +164,6 @@ CALLS = (
     set_actor_transform,
     set_actor_location,
     set_actor_target_velocity,
-    set_actor_target_angular_velocity,
     enable_actor_constant_velocity,
     disable_actor_constant_velocity,
     add_actor_impulse,

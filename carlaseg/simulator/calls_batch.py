@@ -81,7 +81,7 @@ _ACTIONS: Mapping[type, Callable[[Caller, Any], object]] = {
     commands.ApplyTransform: _with(calls_actors.set_actor_transform, "transform"),
     commands.ApplyWalkerState: _walker_state,
     commands.ApplyTargetVelocity: _with(calls_actors.set_actor_target_velocity, "velocity"),
-    commands.ApplyTargetAngularVelocity: _with(calls_actors.set_actor_target_angular_velocity, "angular_velocity"),
+    commands.ApplyTargetAngularVelocity: _nothing,
     commands.ApplyImpulse: _with(calls_actors.add_actor_impulse, "impulse"),
     commands.ApplyForce: _with(calls_actors.add_actor_force, "force"),
     commands.ApplyAngularImpulse: _nothing,

@@ -92,6 +92,7 @@ ACCEPTED: Mapping[str, str] = {
     "restore_physx_physics": "vehicles have one kind of physics",
     "set_actor_autopilot": "the client's TrafficManager drives",
     "set_actor_dead": "actors live until they are destroyed",
+    "set_actor_target_angular_velocity": "vehicles turn by their wheels",
     "set_annotations_traverse_translucency": "nothing is translucent",
     "set_bones_transform": "walkers have one gait",
     "show_vehicle_debug_telemetry": "there is no debug drawing",
