@@ -174,6 +174,7 @@ class Vehicle(Visible):
         """Return what the renderer needs."""
         body = self.blueprint.body
         assert body is not None  # by construction, as above
+        by_hand_deg, _ = self.wheel_angles_deg.get(0, (None, None))
         return VisibleActor(
             self.actor_id,
             body,
@@ -182,7 +183,7 @@ class Vehicle(Visible):
             self.pose,
             self.color,
             self.tag,
-            self.wheel_angles_deg.get(0, (None, None))[0] or self.steer_deg,
+            self.steer_deg if by_hand_deg is None else by_hand_deg,
             self.travelled_m,
             self.light_bits,
         )

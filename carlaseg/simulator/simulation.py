@@ -34,7 +34,8 @@ OPENDRIVE_MAP = "OpenDriveMap"
 """CARLA's name for a map that a client sent as OpenDRIVE text."""
 SUBSCRIPTION_WAIT_S = 1.0
 """A client that has just asked for a stream's token connects within a millisecond; a dead one must not stop us."""
-MAX_DELTA_S = 10.0
+MIN_DELTA_S, MAX_DELTA_S = 1e-6, 10.0
+"""Accelerations over a shorter time would not fit into the state's 32-bit floats."""
 
 RendererFactory = Callable[[Town, Weather], CameraRenderer]
 
@@ -259,8 +260,10 @@ class Simulation:
             SimulatorError: a time step that is no time step.
         """
         delta_s = settings.fixed_delta_seconds
-        if delta_s is not None and not 0.0 <= delta_s <= MAX_DELTA_S:
-            raise SimulatorError(f"fixed_delta_seconds: expected 0 to {MAX_DELTA_S:g} s, received {delta_s:g}")
+        if delta_s and not MIN_DELTA_S <= delta_s <= MAX_DELTA_S:
+            raise SimulatorError(
+                f"fixed_delta_seconds: expected 0, or {MIN_DELTA_S:g} to {MAX_DELTA_S:g} s, received {delta_s:g}"
+            )
         # CARLA's 0 means a variable time step, which None says more plainly.
         self.settings = replace(settings, fixed_delta_seconds=delta_s or None)
 

@@ -104,6 +104,15 @@ def test_wheels_in_the_air_neither_drive_nor_brake_nor_steer(world):
     assert 9.0 < car.speed < 10.0, "the air alone slows it"
 
 
+def test_wheels_turned_by_hand_are_seen_as_they_were_turned_straight_ones_too(world):
+    car = spawn(world, "vehicle.audi.tt")
+    car.control = VehicleControl(steer=0.5)
+    run(world, 1)
+    assert car.drawn().steer_deg == pytest.approx(25.0)
+    car.wheel_angles_deg[0] = (0.0, None)
+    assert car.drawn().steer_deg == 0.0
+
+
 def test_control_that_does_not_stick_lasts_one_tick(world):
     loose = spawn(world, "vehicle.audi.tt", sticky_control="false")
     fixed = spawn(world, "vehicle.audi.tt", Pose(60.0, 1.75), sticky_control="True")
