@@ -363,6 +363,19 @@ def test_a_highway_has_bridges_barriers_and_ramps_that_are_driven_on() -> None:
     assert np.nanmax(above) > TALLEST_TRUCK_M
 
 
+@cache
+def paved() -> shapely.Geometry:
+    return Pavement(read_opendrive(town().opendrive)).all
+
+
+def test_no_slit_is_left_between_what_is_paved() -> None:
+    """Terrain fills what is not paved, a little beyond its edges: in a slit it would stand before the kerb."""
+    holes = [hole for region in shapely.get_parts(paved()) for hole in region.interiors]
+    assert len(holes) >= 6, "the blocks between the streets"
+    for hole in holes:
+        assert not shapely.Polygon(hole).buffer(-0.04, join_style="mitre").is_empty
+
+
 def test_water_fills_its_basin_and_stays_off_the_pavement() -> None:
     built = town()
     (water,) = (part for part in built.parts if part.tag == 23)
@@ -370,5 +383,4 @@ def test_water_fills_its_basin_and_stays_off_the_pavement() -> None:
     assert np.all(water.positions[:, 2] == level)
     middle = water.positions.mean(axis=0, keepdims=True)
     assert heights(built, middle)[0] < level
-    pavement = Pavement(read_opendrive(built.opendrive)).all
-    assert not shapely.contains_xy(pavement, *water.positions[:, :2].T.astype(np.float64)).any()
+    assert not shapely.contains_xy(paved(), *water.positions[:, :2].T.astype(np.float64)).any()
