@@ -20,6 +20,7 @@ from carlaseg.simulator.renderer.materials import MATERIALS
 from carlaseg.simulator.renderer.placement import Sight, body_matrix
 from carlaseg.simulator.renderer.shadows import BEAM_M, LONGEST_SHADOW, ground_height
 from carlaseg.simulator.renderer.static import DEPTH_TAG, FAR_RANGE_M, SOLID, Palette
+from carlaseg.simulator.renderer.vertices import ID_VERTEX, LIT_VERTEX
 from carlaseg.simulator.scene import MeshPart, Pose, Town, VisibleActor
 
 _GROUNDED_M = 0.7
@@ -288,7 +289,7 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
     by_tag: dict[int, list[MeshPart]] = {}
     order = list(MATERIALS)
     for part in sorted(parts, key=lambda part: (part.tag, order.index(part.material))):
-        vertices = np.zeros(len(part.positions), panda.LIT_VERTEX)
+        vertices = np.zeros(len(part.positions), LIT_VERTEX)
         vertices["position"], vertices["normal"], vertices["uv"] = part.positions, part.normals, part.uvs
         vertices["color"][:, :3] = part.colors
         vertices["color"][:, 3] = part.tag
@@ -298,7 +299,7 @@ def make_mesh(parts: tuple[MeshPart, ...], palette: Palette) -> _Mesh:
     for tag, members in by_tag.items():
         node = core.GeomNode("shape")
         for part in members:
-            vertices = np.zeros(len(part.positions), panda.ID_VERTEX)
+            vertices = np.zeros(len(part.positions), ID_VERTEX)
             vertices["position"] = part.positions
             node.addGeom(panda.geometry(vertices, part.triangles), palette.id_state("plain", part.two_sided))
         shapes.append((tag, node))

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.simulator.renderer.depth import SKY_DEPTH_M
 from carlaseg.simulator.renderer.kept import Kept
 from carlaseg.simulator.renderer.lighting import Light
 
+SKY_DEPTH_M = 1000.0
 # Sizes of pictures; of the largest one each takes 64 MB.
 _KEPT_SIZES = 8
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from panda3d import core
 
 from carlaseg.simulator.renderer import panda
+from carlaseg.simulator.renderer.air import SKY_DEPTH_M
 
-SKY_DEPTH_M = 1000.0
 _COLUMNS, _ROWS = 4096, 128
 _PERIOD_M, _ROW_M = 16.0, 8.0
 _TOP_PRIORITY = 100

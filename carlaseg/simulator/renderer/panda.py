@@ -32,10 +32,6 @@ PROCESS_LOCK = threading.RLock()
 # on equal depth the first drawn wins, so equal order is what makes colours and ids agree at every pixel.
 ACTOR_BIN, TOWN_BIN, DECAL_BIN = "carlaseg-actors", "carlaseg-town", "carlaseg-decals"
 
-ID_VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 4)])
-BAKED_VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 4), ("uv", "<f4", 2)])
-LIT_VERTEX = np.dtype([("position", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 4), ("uv", "<f4", 2)])
-
 
 def _register_bins() -> None:
     bins = core.CullBinManager.getGlobalPtr()
@@ -90,7 +86,7 @@ def geometry(vertices: NDArray[Any], triangles: NDArray[np.integer[Any]]) -> Any
     """A `Geom` of triangles.
 
     Args:
-        vertices: (N,) of `ID_VERTEX`, `BAKED_VERTEX` or `LIT_VERTEX`; colours are RGBA, 0-255.
+        vertices: (N,) of one of the types of `vertices`; colours are RGBA, 0-255.
         triangles: (M, 3) indices into `vertices`, counter-clockwise seen from the front.
     """
     rows = core.GeomVertexData("town", _wide(vertices.dtype.names or ())[1], core.Geom.UHStatic)

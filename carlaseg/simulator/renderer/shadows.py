@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from carlaseg.simulator.renderer.lighting import Light
-from carlaseg.simulator.renderer.panda import BAKED_VERTEX
+from carlaseg.simulator.renderer.vertices import BAKED_VERTEX
 from carlaseg.simulator.scene import MeshPart, Town
 
 # A setting sun would throw shadows across the whole town.

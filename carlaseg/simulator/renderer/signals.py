@@ -12,6 +12,7 @@ from panda3d import core
 
 from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.static import DEPTH_TAG, SOLID, Palette
+from carlaseg.simulator.renderer.vertices import BAKED_VERTEX, ID_VERTEX
 from carlaseg.simulator.scene import Town, TrafficLightSite
 
 TRAFFIC_LIGHT_TAG = 7
@@ -78,9 +79,9 @@ class SignalLamps:
             parents = [_within_range(top, site) for top in (color_top, id_top)]
             for state, (_, rgb) in _LAMPS.items():
                 points, triangles = _lamps(site, state)
-                colored = np.zeros(len(points), panda.BAKED_VERTEX)
+                colored = np.zeros(len(points), BAKED_VERTEX)
                 colored["position"], colored["color"] = points, (*rgb, TRAFFIC_LIGHT_TAG)
-                shapes = np.zeros(len(points), panda.ID_VERTEX)
+                shapes = np.zeros(len(points), ID_VERTEX)
                 shapes["position"] = points
                 shapes["color"] = (TRAFFIC_LIGHT_TAG, instance & 255, instance >> 8, 255)
                 pair = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from carlaseg.simulator.renderer.lighting import Light
 from carlaseg.simulator.renderer.materials import noise
-from carlaseg.simulator.renderer.panda import BAKED_VERTEX
+from carlaseg.simulator.renderer.vertices import BAKED_VERTEX
 
 HEIGHT_PX, WIDTH_PX = 512, 2048
 DOME_RADIUS_M = 10.0

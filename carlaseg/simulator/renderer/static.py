@@ -14,6 +14,7 @@ from carlaseg.simulator.renderer import panda
 from carlaseg.simulator.renderer.lighting import Light, lamp_light, shade
 from carlaseg.simulator.renderer.materials import MATERIALS, paint_texture, texture_name
 from carlaseg.simulator.renderer.tiles import TILE_M, Batch, Range, cut_into_tiles, row_keys, welded
+from carlaseg.simulator.renderer.vertices import BAKED_VERTEX, ID_VERTEX
 from carlaseg.simulator.scene import Town
 
 # How far from a tile's middle its small parts are drawn, and how far all of it; cameras scale it, see `lod_scale`.
@@ -130,7 +131,7 @@ class StaticScene:
     def _add_colors(self, members: list[Batch], palette: Palette, parent: Any) -> None:
         node = core.GeomNode("colors")
         for batch in members:
-            vertices = np.zeros(len(batch.positions), panda.BAKED_VERTEX)
+            vertices = np.zeros(len(batch.positions), BAKED_VERTEX)
             vertices["position"], vertices["uv"] = batch.positions, batch.uvs
             vertices["color"][:, 3] = batch.identity[:, 0]
             self._baked.append((node, node.getNumGeoms(), vertices))
@@ -176,7 +177,7 @@ def _add_ids(members: list[Batch], palette: Palette, parent: Any) -> None:
         while end < len(members) and _id_key(members[end]) == _id_key(first):
             end += 1
         run = members[start:end]
-        vertices = np.zeros(sum(len(b.positions) for b in run), panda.BAKED_VERTEX if alpha else panda.ID_VERTEX)
+        vertices = np.zeros(sum(len(b.positions) for b in run), BAKED_VERTEX if alpha else ID_VERTEX)
         vertices["position"] = np.concatenate([b.positions for b in run])
         identity = np.concatenate([b.identity for b in run])
         if alpha:
