@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import shapely
 
 from carlaseg.simulator import bodies
 from carlaseg.simulator.renderer.materials import MATERIALS
@@ -17,6 +18,8 @@ ACTORS = {
     "estate": VisibleActor(1, "car", "vehicle.audi.etron", (2.43, 1.02, 0.82), Pose(), (180, 30, 30), 14),
     "coupe": VisibleActor(1, "car", "vehicle.ford.mustang", (2.36, 0.95, 0.65), Pose(), (180, 30, 30), 14),
     "van": VisibleActor(1, "van", "vehicle.mercedes.sprinter", (2.96, 0.99, 1.28), Pose(), (60, 90, 160), 14),
+    "ambulance": VisibleActor(1, "van", "vehicle.ford.ambulance", (3.18, 1.18, 1.22), Pose(), (235, 235, 230), 14),
+    "police": VisibleActor(1, "car", "vehicle.dodge.charger_police", (2.49, 1.02, 0.77), Pose(), (30, 30, 32), 14),
     "truck": VisibleActor(1, "truck", "vehicle.carlamotors.firetruck", (4.23, 1.45, 1.91), Pose(), (190, 30, 20), 15),
     "bus": VisibleActor(1, "bus", "vehicle.mitsubishi.fusorosa", (5.14, 1.97, 2.13), Pose(), (230, 200, 60), 16),
     "motorcycle": VisibleActor(1, "motorcycle", "vehicle.yamaha.yzf", (1.10, 0.43, 0.88), Pose(), (30, 60, 190), 18),
@@ -102,6 +105,38 @@ def test_lights_change_the_lamps_alone() -> None:
     lamps = next(part for part in braking if part.material == "lamp_glass")
     assert (lamps.positions[:, 0] < 0).all()
     assert (lamps.colors[:, 0] > 200).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("van", "vehicle.ford.ambulance"),
+        ("truck", "vehicle.carlamotors.firetruck"),
+        ("sedan", "vehicle.dodge.charger_police"),
+        ("sedan", "vehicle.ford.crown"),
+    ],
+)
+def test_what_serves_the_public_bears_lamps_on_its_roof(name: str, variant: str) -> None:
+    actor = dataclasses.replace(ACTORS[name], variant=variant)
+    lamps = [part for part in bodies.build_shell(bodies.shell_key(actor)) if part.material == "lamp_glass"]
+    assert lamps
+    assert min(float(part.positions[:, 2].min()) for part in lamps) > 0.75 * 2 * actor.extent[2]
+
+
+@pytest.mark.parametrize("name", ["sedan", "hatchback", "estate", "coupe", "van", "ambulance", "truck", "bus"])
+def test_brake_lamps_are_seen_from_behind(name: str) -> None:
+    actor = dataclasses.replace(ACTORS[name], light_state=8)
+    parts = bodies.build_shell(bodies.shell_key(actor))
+    (lamps,) = (part for part in parts if part.material == "lamp_glass")
+    rear = lamps.positions[lamps.triangles][np.ptp(lamps.positions[lamps.triangles][..., 0], axis=1) < 1e-3]
+    rear = rear[rear[..., 0].mean(axis=1) < lamps.positions[:, 0].min() + 1e-3].mean(axis=1)
+    assert len(rear) >= 4
+    (plain,) = (part for part in parts if part.material == "plain")
+    corners = plain.positions[plain.triangles].astype(np.float64)
+    seen_from_behind = shapely.polygons(corners[:, [0, 1, 2, 0], 1:])
+    for x, y, z in rear:
+        before = shapely.intersects(seen_from_behind, shapely.Point(y, z))
+        assert corners[before, :, 0].min(initial=np.inf) > x + 0.003
 
 
 def test_cars_of_one_kind_differ_by_blueprint_and_colour() -> None:

@@ -79,7 +79,7 @@ def build_shell(key: ShellKey) -> tuple[MeshPart, ...]:
     elif key.kind == "motorcycle":
         people.draw_motorcycle(sketch, key.extent, key.color, key.lights)
     elif key.kind == "van":
-        four_wheels.draw_van(sketch, key.extent, key.color, key.lights)
+        four_wheels.draw_van(sketch, key.variant, key.extent, key.color, key.lights)
     elif key.kind == "truck":
         four_wheels.draw_truck(sketch, key.variant, key.extent, key.color, key.lights)
     elif key.kind == "bus":

@@ -16,6 +16,10 @@ POSITION, LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT_BLINKER, LEFT_BLINKER, REVERSE = 1, 
 _GLASS: Color = (34, 44, 56)
 _DARK: Color = (26, 27, 30)
 _PLASTIC: Color = (46, 47, 50)
+_BLUE_LAMP: Color = (40, 90, 235)
+_RED_STRIPE: Color = (196, 40, 40)
+# What stands on the roof of cars that serve the public: colour, and its half width as a share of the car's.
+_ROOF_LAMPS: dict[str, tuple[Color, float]] = {"police": (_BLUE_LAMP, 0.45), "crown": ((250, 200, 60), 0.2)}
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,10 @@ def draw_car(sketch: Sketch, variant: str, extent: tuple[float, float, float], c
     for x in _axles("car", extent):
         _draw_arch(sketch, x, radius, width)
     _draw_face(sketch, (ex, ey, ez), style.nose, style.deck, lights)
+    for name, (lamp, share) in _ROOF_LAMPS.items():
+        if name in variant:
+            middle = (style.windscreen_head + style.roof_end) / 2 * ex
+            sketch.box((middle, 0, height + 0.02), (0.12, share * ey, 0.04), lamp, "lamp_glass")
     for side in (1, -1):
         sketch.box(
             (style.windscreen_foot * ex * 0.86, side * ey * 0.965, belt * 1.05),
@@ -202,12 +210,14 @@ def _draw_face(sketch: Sketch, extent: tuple[float, float, float], nose: float, 
     sketch.box((-0.975 * ex, 0, 0.36 * height), (0.022 * ex, 0.24, 0.055), (222, 224, 226))
 
 
-def draw_van(sketch: Sketch, extent: tuple[float, float, float], color: Color, lights: int) -> None:
-    """A panel van: short bonnet, high box."""
+def draw_van(sketch: Sketch, variant: str, extent: tuple[float, float, float], color: Color, lights: int) -> None:
+    """A panel van: short bonnet, high box; an ambulance has stripes and blue lamps."""
     ex, ey, ez = extent
     height, width = 2 * ez, ey * 0.975
+    # Before its lamps and bumper, which end where its box does.
+    rear = -0.985
     stations = [
-        (-1.0, 0.16, 0.97, 0.99, 0.95), (-0.97, 0.12, 0.98, 1.0, 0.99), (0.30, 0.12, 0.98, 1.0, 1.0),
+        (rear, 0.16, 0.97, 0.99, 0.95), (rear + 0.03, 0.12, 0.98, 1.0, 0.99), (0.30, 0.12, 0.98, 1.0, 1.0),
     ]  # fmt: skip
     sketch.loft([_box_ring(x * ex, b * height, t * height, w * width) for x, b, _, t, w in stations], color)
     nose = [(0.30, 0.12, 0.50, 0.50, 1.0), (0.70, 0.12, 0.48, 0.48, 1.0), (0.95, 0.13, 0.36, 0.38, 0.95),
@@ -224,8 +234,12 @@ def draw_van(sketch: Sketch, extent: tuple[float, float, float], color: Color, l
     sketch.panel(((foot, low, belt), (back, low, belt), (back, high, roof), (head, high, roof)), color,
                  [(0.14, 0.88, 0.06, 0.74, glass, "plain")])  # fmt: skip
     for side in (1, -1):
-        sketch.box((-1.0 * ex + 0.004, side * 0.42 * width, 0.72 * height), (0.008, 0.32 * width, 0.14 * height), glass)
+        sketch.box((rear * ex, side * 0.42 * width, 0.72 * height), (0.012, 0.32 * width, 0.14 * height), glass)
         sketch.box((-0.2 * ex, side * width, 0.45 * height), (0.55 * ex, 0.008, 0.012), scaled(color, 0.7))
+    if "ambulance" in variant:
+        for side in (1, -1):
+            sketch.box((-0.2 * ex, side * width, 0.58 * height), (0.72 * ex, 0.01, 0.05 * height), _RED_STRIPE)
+            sketch.box((0.2 * ex, side * 0.5 * width, height), (0.12, 0.3 * width, 0.06), _BLUE_LAMP, "lamp_glass")
     for x in _axles("van", extent):
         _draw_arch(sketch, x, wheel_radius_m("van", extent), width)
     _draw_face(sketch, extent, 0.36, 0.50, lights)
@@ -266,12 +280,12 @@ def draw_truck(sketch: Sketch, variant: str, extent: tuple[float, float, float],
                  [(0.22, 0.88, 0.06, 0.80, glass, "plain")])  # fmt: skip
     sketch.panel(((front, c, belt), (split, a, belt), (split, b, cab_top), (head, b, cab_top)), color,
                  [(0.12, 0.78, 0.06, 0.80, glass, "plain")])  # fmt: skip
-    stripe: Color = (240, 240, 240) if fire else (196, 40, 40)
+    stripe: Color = (240, 240, 240) if fire else _RED_STRIPE
     for side in (1, -1):
         sketch.box((-0.3 * ex, side * width, 0.52 * height), (0.62 * ex, 0.012, 0.035 * height), stripe)
         if fire:
             sketch.box(
-                (0.8 * ex, side * 0.5 * width, cab_top + 0.08), (0.12, 0.22 * width, 0.08), (40, 90, 235), "lamp_glass"
+                (0.8 * ex, side * 0.5 * width, cab_top + 0.08), (0.12, 0.22 * width, 0.08), _BLUE_LAMP, "lamp_glass"
             )
     _draw_face(sketch, extent, 0.25, 0.36, lights)
 
