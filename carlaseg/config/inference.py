@@ -36,8 +36,9 @@ class InferConfig:
     """Which weights of the run."""
     size: Size | None = None
     """Height x width the network sees; the size it was trained at when not given. Results have the input's size."""
-    batch_size: int = 1
-    """Images a step; one at a time is the quickest on a CPU."""
+    batch_size: int | None = None
+    """Images a step; when not given as many as the network works on at once: a run's one, an exported file's up to
+    four, each on its share of the cores."""
     scheme: str | None = None
     """Label scheme of the truth, where the input does not say."""
     split: str | None = None
@@ -70,7 +71,8 @@ class InferConfig:
         """Refuse what cannot be done; one input or one thing to write may be given alone."""
         object.__setattr__(self, "input", _words(self.input))
         object.__setattr__(self, "write", tuple(word for given in self.write for word in given.split(",") if word))
-        check_range("--batch-size", self.batch_size, 1)
+        if self.batch_size is not None:
+            check_range("--batch-size", self.batch_size, 1)
         # Below half, no pixel lies in more than two tiles a side; the last one of a row apart.
         check_range("--overlap", self.overlap, 0, 0.5)
         check_range("--uncertainty", self.uncertainty, 0, 1000)

@@ -288,7 +288,9 @@ def _infer_part(part: _Part, work: _Work) -> None:
         return  # its video is there, so all of it is done
     if film:
         work.writer.begin_film(source.name, source.rate_hz if isinstance(source, Film) else PICTURES_RATE_HZ)
-    batches = _batches(part, None if work.config.tiles else work.size, work.config.batch_size)
+    # What is seen live is not kept waiting for the pictures after it.
+    batch_size = work.config.batch_size or (1 if part.is_live else work.segment.batch_size)
+    batches = _batches(part, None if work.config.tiles else work.size, batch_size)
     try:
         for batch in batches:
             _note_damaged(batch, work)

@@ -25,6 +25,10 @@ class Runtime(Protocol):
 
     name: str
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures it works on at a time: what to put into a batch."""
+
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Class ids, uint8 (B, *size), of images, uint8 (B, H, W, 3) RGB."""
 
@@ -52,6 +56,11 @@ class KerasPredictor:
         self._compiled_for: dict[tuple[int, ...], int] = {}
         self._ids: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = compiled(model)
         self._logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]] = _logits_of(model)
+
+    @property
+    def at_once(self) -> int:
+        """One: on a CPU a larger batch takes longer than its pictures one by one."""
+        return 1
 
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Class ids of images.

@@ -69,6 +69,11 @@ class Segmenter:
         self._sampled = _with_dropout(runtime) if config.uncertainty else None
 
     @property
+    def batch_size(self) -> int:
+        """How many pictures, or tiles of one, to give it at a time."""
+        return self._config.batch_size or self._runtime.at_once
+
+    @property
     def _ids_are_enough(self) -> bool:
         config = self._config
         more = self._confidence or self._probabilities or self._sampled is not None
@@ -124,7 +129,7 @@ class Segmenter:
         ids = np.empty(image.shape[:2], np.uint8)
         confidence = np.empty(image.shape[:2], np.float32) if self._confidence else None
         whole: NDArray[np.float16] | None = None
-        for rows, columns, logits in blended(image, self._logits, tile, self._config.overlap, self._config.batch_size):
+        for rows, columns, logits in blended(image, self._logits, tile, self._config.overlap, self.batch_size):
             ids[rows, columns] = logits.argmax(axis=-1)
             if confidence is None and not self._probabilities:
                 continue

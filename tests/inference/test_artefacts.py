@@ -22,6 +22,7 @@ from carlaseg.inference.artefact import FILE, ArtefactCard
 from carlaseg.inference.exporting import export
 from carlaseg.inference.exporting.formats import FORMATS
 from carlaseg.inference.runtimes import open_artefact
+from carlaseg.inference.runtimes.predicting import Lanes
 
 Exported = Callable[[str], Path]
 
@@ -254,6 +255,20 @@ def test_an_openvino_model_that_answers_at_another_size_is_found_out(tmp_path: P
     openvino.save_model(model, tmp_path / "half.xml", compress_to_fp16=False)
     with pytest.raises(CheckpointError, match=r"logits of shape 1x24x32x3 .* received float32 of shape 1x12x16x3"):
         open_artefact(tmp_path / "half.xml")(frame(0)[0][None], (24, 32))
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino", "litert"])
+def test_several_pictures_at_once_get_the_ids_that_each_gets_alone(exported: Exported, to: str) -> None:
+    artefact = open_artefact(exported(to))
+    pictures = np.stack([frame(number)[0] for number in range(5)])
+    size = pictures.shape[1:3]
+    alone = [artefact(picture[None], size) for picture in pictures]
+    artefact.lanes = Lanes(3)  # also where the machine has a core alone
+    assert np.array_equal(artefact(pictures, size), np.concatenate(alone))
+    assert artefact.at_once == 3
+    assert np.array_equal(artefact(pictures[4:], size), alone[4])
+    with pytest.raises(CheckpointError, match="expected an answer of"):
+        artefact(np.zeros((2, *size, 4), np.uint8), size)
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ from numpy.typing import NDArray
 
 from carlaseg.inference.artefact import KEY, ArtefactCard, check_answer, check_file, damaged
 from carlaseg.inference.runtimes.opening import runtime_name
-from carlaseg.inference.runtimes.predicting import ArtefactPredictor
+from carlaseg.inference.runtimes.predicting import ArtefactPredictor, Lanes
 from carlaseg.inference.runtimes.telemetry import without_telemetry
 
-LARGEST_KNOWN_SHAPES = 4
-"""Shapes that get a compiled model of their own: `--tta flip-scales` asks for three. Pictures of all further shapes
-share one that takes any, at two to three times the time."""
+LARGEST_KNOWN_SHAPES = 8
+"""Models that are compiled for one shape: `--tta flip-scales` asks for three, each for one picture and for lanes.
+Pictures of all further shapes share one that takes any, at two to three times the time."""
+_Kind = tuple[tuple[int, ...] | None, bool]
+"""A shape, None for any; and whether lanes use it."""
 
 
 class OpenVinoPredictor(ArtefactPredictor):
@@ -28,23 +32,16 @@ class OpenVinoPredictor(ArtefactPredictor):
     def __init__(self, path: Path) -> None:
         check_file(path)
         check_file(path.with_suffix(".bin"))
-        with without_telemetry():
-            import openvino
-
-        self._core = openvino.Core()
         try:
-            model = self._core.read_model(path)
+            model = _core().read_model(path)
             has_card = model.has_rt_info([KEY, "card"])
             text = model.get_rt_info([KEY, "card"]).astype(str) if has_card else None
         except Exception as error:  # its classes are those of a C++ library
             raise damaged(path, error) from error
         card = ArtefactCard.from_text(path, text)
-        super().__init__(path, card, runtime_name("openvino"))
-        # Where the processor has bfloat16, OpenVINO takes it unless told otherwise: three digits are not float32.
-        self._options = {"PERFORMANCE_HINT": "LATENCY"}
-        if card.precision == "float32":
-            self._options["INFERENCE_PRECISION_HINT"] = "f32"
-        self._requests: dict[tuple[int, ...] | None, Any] = {}
+        super().__init__(path, card, runtime_name("openvino"), Lanes())
+        self._compiled: dict[_Kind, Any] = {}
+        self._of_thread = threading.local()
         try:
             if card.output == "logits":
                 add_ids(model, card)
@@ -71,17 +68,47 @@ class OpenVinoPredictor(ArtefactPredictor):
         return self._request(images.shape).infer([images], share_inputs=True, share_outputs=True)
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        """A request of a model that was compiled for a shape."""
-        known: tuple[int, ...] | None = shape
-        if shape not in self._requests and len(self._requests) >= LARGEST_KNOWN_SHAPES:
-            known = None
-        if known not in self._requests:
-            model = self._model
-            if known is not None:
-                model = model.clone()
-                model.reshape(list(known))
-            self._requests[known] = self._core.compile_model(model, "CPU", self._options).create_infer_request()
-        return self._requests[known]
+        """A request, of this thread alone, of a model that was compiled for a shape."""
+        if not hasattr(self._of_thread, "requests"):
+            self._of_thread.requests = {}
+        requests: dict[_Kind, Any] = self._of_thread.requests
+        kind: _Kind = (shape, self.lanes.inside)
+        with self.lanes.lock:
+            if kind not in self._compiled and len(self._compiled) >= LARGEST_KNOWN_SHAPES:
+                kind = (None, self.lanes.inside)
+            if kind not in self._compiled:
+                self._compiled[kind] = self._compile(*kind)
+        if kind not in requests:
+            requests[kind] = self._compiled[kind].create_infer_request()
+        return requests[kind]
+
+    def _compile(self, shape: tuple[int, ...] | None, for_lanes: bool) -> Any:
+        model = self._model
+        if shape is not None:
+            model = model.clone()
+            model.reshape(list(shape))
+        options = {"PERFORMANCE_HINT": "LATENCY"}
+        if for_lanes:
+            cores = self.lanes.count * self.lanes.cores_each
+            options = {"NUM_STREAMS": str(self.lanes.count), "INFERENCE_NUM_THREADS": str(cores)}
+        # Where the processor has bfloat16, OpenVINO takes it unless told otherwise: three digits are not float32.
+        if self.card.precision == "float32":
+            options["INFERENCE_PRECISION_HINT"] = "f32"
+        return _core().compile_model(model, "CPU", options)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO itself, once for the process and never given back.
+
+    Its processor plugin gives the thread that loads it a stack for signals, and frees that stack when it goes. If it
+    goes in another thread, as where garbage is collected there, the next Ctrl-C ends the process (OpenVINO 2026.4,
+    SigAltStackSetup in src/plugins/intel_cpu/src/sigstack_manager.cpp).
+    """
+    with without_telemetry():
+        import openvino
+
+    return openvino.Core()
 
 
 def add_ids(model: Any, card: ArtefactCard) -> None:

@@ -1,11 +1,19 @@
-"""What all runtimes share: logits become ids at the size of the picture, and wrong sizes get an answer."""
+"""What all runtimes share: logits become ids at the size of the picture, and wrong sizes get an answer.
+
+Several pictures are worked on at once, each by its share of the processor's cores: the many small operations of a
+network leave cores waiting when all of them share one picture.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +24,44 @@ from numpy.typing import NDArray
 from carlaseg.errors import CheckpointError, ConfigError
 from carlaseg.inference.artefact import ArtefactCard, check_answer
 
+MOST_LANES = 4
+"""Each holds the maps of a picture of its own in memory."""
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Lanes:
+    """Threads that each see a picture through the network with their share of the cores.
+
+    Attributes:
+        count: of threads.
+        cores_each: how many cores fall to each.
+        lock: to be held where a lane makes what it works with.
+    """
+
+    def __init__(self, count: int = min(CORES, MOST_LANES)) -> None:
+        self.count = count
+        self.cores_each = max(1, CORES // count)
+        self.lock = threading.Lock()
+        self._of_thread = threading.local()
+        self._threads: ThreadPoolExecutor | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the thread that asks is one of them."""
+        return bool(getattr(self._of_thread, "inside", False))
+
+    def map(self, work: Callable[[NDArray[np.uint8]], NDArray[Any]], images: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """What the work gives for each image, as a batch of one, in their order."""
+        ones = [images[index : index + 1] for index in range(len(images))]
+        # Once the lanes are there, a last picture alone takes one too: what it needs has been compiled.
+        if self.count == 1 or (len(ones) == 1 and self._threads is None):
+            return [work(one) for one in ones]
+        if self._threads is None:
+            # No method of ours: the threads end with the last reference to what holds them, and a circle has none.
+            mark = (self._of_thread, "inside", True)
+            self._threads = ThreadPoolExecutor(self.count, "carlaseg-lane", initializer=setattr, initargs=mark)
+        return list(self._threads.map(work, ones))
+
 
 class ArtefactPredictor(ABC):
     """An artefact, loaded; a `Runtime` of `carlaseg.inference`.
@@ -24,16 +70,26 @@ class ArtefactPredictor(ABC):
         path: the artefact.
         card: what it says of itself.
         name: runtime and version.
+        lanes: for several pictures at once, where the runtime can be told how many cores a call may take.
     """
 
-    def __init__(self, path: Path, card: ArtefactCard, name: str) -> None:
+    def __init__(self, path: Path, card: ArtefactCard, name: str, lanes: Lanes | None = None) -> None:
         self.path = path
         self.card = card
         self.name = name
+        self.lanes = lanes or Lanes(1)
+
+    @property
+    def at_once(self) -> int:
+        """How many pictures are worked on at a time."""
+        return self.lanes.count
 
     @abstractmethod
     def run(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """What the artefact itself answers: logits or ids, as its card says. One call of its runtime."""
+        """What the artefact itself answers: logits or ids, as its card says. One call of its runtime.
+
+        Several lanes call it at once, each with pictures of its own.
+        """
 
     def __call__(self, images: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Class ids of images.
@@ -49,7 +105,7 @@ class ArtefactPredictor(ABC):
             ConfigError: the artefact has a fixed size and the images another one.
             CheckpointError: the artefact does not do what its metadata says.
         """
-        return np.concatenate([self._ids(images[i : i + 1], size) for i in range(len(images))])
+        return np.concatenate(self.lanes.map(partial(self._ids, size=size), images))
 
     def answer(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """Logits, float32 (B, H, W, C), or ids, uint8 (B, H, W), checked against the card.
@@ -83,7 +139,7 @@ class ArtefactPredictor(ABC):
                 "class ids.",
                 (("make one", "carlaseg export RUN without --argmax"),),
             )
-        return np.concatenate([self.answer(images[i : i + 1]) for i in range(len(images))])
+        return np.concatenate(self.lanes.map(self.answer, images))
 
     def warm(self, shape: tuple[int, ...], size: tuple[int, int]) -> float:
         """Let the runtime prepare for a shape before the clock runs, and return the seconds it took."""
