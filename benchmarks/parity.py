@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import io
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -61,14 +62,19 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--minutes", type=float, default=None, help="begin no further row after so many")
     parser.add_argument("--again", action="store_true", help="make rows anew that are there")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    names = networks(given)
+    if len(names) > 1:
+        return one_by_one(names, given.minutes)
     formats = given.formats or (["onnx"] if given.quick else list(FORMATS))
     wanted = [
         (to, precision) for to in formats for precision in given.precisions if precision in FORMATS[to].precisions
     ]
     rows = {} if given.quick else earlier()
     ends_s = time.monotonic() + 60 * given.minutes if given.minutes else float("inf")
-    print(HEADER, flush=True)
+    if not given.child:
+        print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, make in candidates(given, Path(folder)):
             left = [pair for pair in wanted if given.again or (name, *pair) not in rows]
@@ -87,15 +93,35 @@ def main() -> int:
     return 0 if all("error" not in entry for entry in rows.values()) else 1
 
 
+def networks(given: argparse.Namespace) -> list[str]:
+    """Names of the networks that are trained for this; none where runs are given."""
+    if given.runs:
+        return []
+    return given.networks or [n for n in models.names() if not given.quick or models.network(n).smallest]
+
+
+def one_by_one(names: list[str], minutes: float | None) -> int:
+    """A process a network: TensorFlow gives a network's memory back only with its process."""
+    ends_s = time.monotonic() + 60 * minutes if minutes else float("inf")
+    codes = []
+    print(HEADER, flush=True)
+    for name in names:
+        left = (ends_s - time.monotonic()) / 60
+        if left <= 0:
+            break
+        words = [*sys.argv[1:], "--child", "--networks", name, *(["--minutes", f"{left:.1f}"] if minutes else [])]
+        codes.append(subprocess.run([sys.executable, __file__, *words], check=False).returncode)
+    return max(codes, default=0)
+
+
 def candidates(given: argparse.Namespace, base: Path) -> Iterator[tuple[str, Callable[[], tuple[Path, str]]]]:
     """Names of what is to be compared, each with what makes its run folder and says how it was trained."""
     for run in given.runs:
         yield run.name, partial(trained_run, run)
     if given.runs:
         return
-    names = given.networks or [n for n in models.names() if not given.quick or models.network(n).smallest]
     steps = given.steps if given.steps is not None else (QUICK_STEPS if given.quick else STEPS)
-    for name in names:
+    for name in networks(given):
         yield name, partial(drawn_run, name, base, steps, given.quick)
 
 
