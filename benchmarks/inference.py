@@ -132,9 +132,9 @@ def measured(
     # As many images as the time allows on all sides together.
     pictures = pictures[: max(IMAGES_MIN, int(LIMIT_S / ROUNDS_MIN / sum(network_s.values())))]
     whole: dict[str, Callable[[], dict[str, float]]] = {"usual way": partial(usual_way, model, pictures, palette, out)}
-    whole["keras"] = partial(ours, pictures, run / "results", run=run)
+    whole["keras"] = partial(ours, pictures, size, run / "results", run=run)
     whole |= {
-        f"{to} {precision}": partial(ours, pictures, run / "results", model=path)
+        f"{to} {precision}": partial(ours, pictures, size, run / "results", model=path)
         for (to, precision), path in artefacts.items()
     }
     # The whole way is timed inside, so that loading a network is left out on both sides.
@@ -217,10 +217,10 @@ def usual_way(model: Any, pictures: list[Path], palette: np.ndarray, out: Path) 
     return {"seconds": time.perf_counter() - began_s}
 
 
-def ours(pictures: list[Path], results: Path, **network: Path) -> dict[str, float]:
-    """`carlaseg infer` to coloured PNGs; loading left out as the command itself does."""
-    images = tuple(str(path) for path in pictures)
-    config = InferConfig(input=images, output=results, name="r", overwrite=True, write=("colours",), **network)
+def ours(pictures: list[Path], size: Size, results: Path, **network: Path) -> dict[str, float]:
+    """`carlaseg infer` to coloured PNGs, at the pictures' size; loading left out as the command itself does."""
+    settings = {"output": results, "name": "r", "overwrite": True, "write": ("colours",), "size": size, **network}
+    config = InferConfig(input=tuple(str(path) for path in pictures), **settings)
     with contextlib.redirect_stderr(io.StringIO()):
         outcome = infer(config)
     return {
