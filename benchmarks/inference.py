@@ -55,7 +55,7 @@ NETWORKS = ("fc_densenet", "fc_densenet56", "fc_densenet103", "unet", "enet", "d
 SIZES = ("160x160", "360x480")
 RUNTIMES = tuple((to, precision) for to in ("onnx", "openvino", "litert") for precision in ("float32", "int8"))
 GOALS = {"float32": 3.0, "int8": 6.0}
-TOOL_S = 3
+TOOL_S, TOOL_ROUNDS = 2, 3
 CALLS_MIN = 8
 CALIBRATION, COMPARED, IMAGES_MIN = 8, 4, 4
 LIMIT_S = 20.0
@@ -232,46 +232,52 @@ def ours(pictures: list[Path], size: Size, results: Path, **network: Path) -> di
 
 
 def beside_own_tool(path: Path, picture: np.ndarray) -> tuple[float, float]:
-    """Median milliseconds of calls in a row, one picture each: ours, and OpenVINO's benchmark_app.
+    """Median milliseconds of calls in a row, one picture each: ours, and OpenVINO's benchmark_app, in turn.
 
     Both run the same model: the artefact with the class ids that we let it give, fixed to the picture's size.
     """
     import openvino
 
     artefact = open_artefact(path)
-    shape = picture.shape[1:3]
-    seconds: list[float] = []
-    began_s = time.perf_counter()
-    while len(seconds) < CALLS_MIN or time.perf_counter() - began_s < TOOL_S:
-        before_s = time.perf_counter()
-        artefact(picture, (shape[0], shape[1]))
-        seconds.append(time.perf_counter() - before_s)
     model = openvino.Core().read_model(path)
     if artefact.card.output == "logits":
         add_ids(model, artefact.card)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "with_ids.xml"
         openvino.save_model(model, whole, compress_to_fp16=False)
-        command = [
-            str(Path(sys.executable).parent / "benchmark_app"),
-            "-m",
-            str(whole),
-            "-d",
-            "CPU",
-            "-hint",
-            "latency",
-        ]
-        command += ["-api", "sync", "-t", str(TOOL_S), "-shape", f"[{','.join(map(str, picture.shape))}]"]
-        command += ["-report_type", "no_counters", "-json_stats", "-report_folder", folder]
-        if artefact.card.precision == "float32":
-            command += ["-infer_precision", "f32"]
-        # It reports to its maker elsewhere than in continuous integration; see carlaseg's export to OpenVINO.
-        done = subprocess.run(command, env={**os.environ, "CI": "true"}, capture_output=True, text=True, check=False)
-        reports = list(Path(folder).glob("*.json"))
-        if not reports:
-            raise SystemExit(f"benchmark_app: {done.stdout[-500:]} {done.stderr[-500:]}")
-        answer = json.loads(reports[0].read_text())["execution_results"]
-    return 1e3 * float(np.median(seconds[2:])), float(answer["latency (ms)"])
+        hot: list[tuple[float, float]] = []
+        for _ in range(TOOL_ROUNDS):
+            ours_ms = in_a_row_ms(artefact, picture)
+            hot.append((ours_ms, benchmark_app_ms(whole, picture.shape, artefact.card.precision)))
+    return float(np.median([ours for ours, _ in hot])), float(np.median([tool for _, tool in hot]))
+
+
+def in_a_row_ms(artefact: Runtime, picture: np.ndarray) -> float:
+    """Median milliseconds of a call, in as much time as the tool has."""
+    seconds: list[float] = []
+    began_s = time.perf_counter()
+    while len(seconds) < CALLS_MIN or time.perf_counter() - began_s < TOOL_S:
+        before_s = time.perf_counter()
+        artefact(picture, (picture.shape[1], picture.shape[2]))
+        seconds.append(time.perf_counter() - before_s)
+    return 1e3 * float(np.median(seconds[2:]))
+
+
+def benchmark_app_ms(model: Path, shape: tuple[int, ...], precision: str) -> float:
+    """The median latency that OpenVINO's own tool gives, set as our runtime is."""
+    command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", "CPU", "-hint", "latency"]
+    command += ["-api", "sync", "-t", str(TOOL_S), "-shape", f"[{','.join(map(str, shape))}]"]
+    command += ["-report_type", "no_counters", "-json_stats", "-report_folder", str(model.parent)]
+    if precision == "float32":
+        command += ["-infer_precision", "f32"]
+    # It reports to its maker elsewhere than in continuous integration; see carlaseg's export to OpenVINO.
+    done = subprocess.run(command, env={**os.environ, "CI": "true"}, capture_output=True, text=True, check=False)
+    report = next(model.parent.glob("*.json"), None)
+    if report is None:
+        raise SystemExit(f"benchmark_app: {done.stdout[-500:]} {done.stderr[-500:]}")
+    latency_ms = float(json.loads(report.read_text())["execution_results"]["latency (ms)"])
+    report.unlink()
+    return latency_ms
 
 
 def around(rows: list[dict[str, Any]]) -> dict[str, float] | None:
