@@ -50,6 +50,7 @@ RESERVED = {
     "keras": {"backend", "models", "training", "inference", "checkpoint", "doctor"},
     "tensorflow": {"training", "inference", "doctor"},
     "imgaug": {"pipeline"},
+    "isal": {"dataset"},
     "msgpack": {"wire", "recording"},  # recording: one call to the port of the TrafficManager
     "socket": {"simulator", "recording", "doctor", "training"},  # training: a free port for its processes to meet at
 }
