@@ -2,7 +2,7 @@
 
     dataset_out/<run>_<input>/
       ids/NAME.png         class ids, 8 bit, one channel, the size of the image
-      colours/NAME.png     the same in the colours of the label scheme
+      colours/NAME.png     the same with the palette of the label scheme
       panels/NAME.jpg      image, truth, prediction, median-filtered prediction, overlay, legend
       confidence/NAME.png  probability of the id, 16 bit: 65535 is 1       probabilities/NAME.npz   all classes, float16
       uncertainty/NAME.jpg image, entropy and mutual information           videos/NAME.mp4          of a video
@@ -33,10 +33,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.dataset.encoding import encode, ids_in_colours
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.files import disk_fault, write_whole
 from carlaseg.inference.film_writer import FilmWriter, film_frame
-from carlaseg.inference.panels import Legend, colours, panel
+from carlaseg.inference.panels import Legend, panel
 from carlaseg.inference.quality import Prediction
 from carlaseg.inference.uncertainty import uncertainty_picture
 from carlaseg.metrics import Scores, confusion_matrix
@@ -235,18 +236,19 @@ class ResultsWriter:
 
     def _masks(self, name: str, prediction: Prediction, write: frozenset[str]) -> dict[str, Any]:
         line: dict[str, Any] = {}
+        if write & {"ids", "colours"}:
+            png = encode(prediction.ids)[1]
         if "ids" in write:
-            line["ids"] = self._save(f"ids/{name}.png", prediction.ids)
+            line["ids"] = self._bytes(f"ids/{name}.png", png)
         if "colours" in write:
-            line["colours"] = self._save(f"colours/{name}.png", _bgr(colours(prediction.ids, self._legend.palette)))
+            line["colours"] = self._bytes(f"colours/{name}.png", ids_in_colours(png, self._legend.palette))
         if "confidence" in write and prediction.confidence is not None:
             line["confidence"] = self._save(f"confidence/{name}.png", in_16_bits(prediction.confidence))
             line["mean_confidence"] = round(float(prediction.confidence.mean()), 5)
         if "probabilities" in write and prediction.probabilities is not None:
-            line["probabilities"] = f"probabilities/{name}.npz"
             content = io.BytesIO()
             np.savez_compressed(content, probabilities=prediction.probabilities)
-            self._bytes(line["probabilities"], content.getvalue())
+            line["probabilities"] = self._bytes(f"probabilities/{name}.npz", content.getvalue())
         return line
 
     def _unsure(self, frame: Frame, prediction: Prediction) -> dict[str, Any]:
@@ -273,20 +275,19 @@ class ResultsWriter:
                 "truth_encoding": sample.mask_encoding,
                 "truth_scheme": sample.scheme,
             }
-        return {"truth": self._save(f"truth/{sample.name}.png", truth)} if "ids" in write else {}
+        return {"truth": self._bytes(f"truth/{sample.name}.png", encode(truth)[1])} if "ids" in write else {}
 
     def _save(self, name: str, pixels: Any) -> str:
-        # No PNG level: any level, even 1, makes OpenCV's encoder slower. Bytes through Python: OpenCV cannot open names
-        # in another script on every system.
+        """A JPEG, or a PNG of 16 bits."""
         jpeg = name.endswith(".jpg")
         done, content = cv2.imencode(
             Path(name).suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, PANEL_QUALITY] if jpeg else []
         )
         assert done
-        self._bytes(name, content.tobytes())
-        return name
+        return self._bytes(name, content.tobytes())
 
-    def _bytes(self, name: str, content: bytes) -> None:
+    def _bytes(self, name: str, content: bytes) -> str:
+        # Through Python: OpenCV cannot open names in another script on every system.
         path = self.folder / name
         with _room(self.folder):
             try:
@@ -294,6 +295,7 @@ class ResultsWriter:
             except FileNotFoundError:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
+        return name
 
 
 def in_16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
