@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,21 +42,23 @@ def write_dataset(folder: Path, frames: int = 6, size: tuple[int, int] = SIZE, m
     return folder
 
 
-def write_run(runs: Path, name: str = "tiny") -> Path:
-    """A run folder with an untrained network of one group, through the same doors as training uses."""
+TINY = {"groups": 1, "layers_per_block": 1, "growth_rate": 4, "first_filters": 8, "seed": 0}
+
+
+def write_run(runs: Path, name: str = "tiny", network: str = "fc_densenet", options: dict[str, Any] = TINY) -> Path:
+    """A run folder with an untrained network, through the same doors as training uses."""
     from carlaseg import labels, models
     from carlaseg.checkpoint import ModelCard, RunFolder, save_weights
     from carlaseg.config import TrainConfig
 
     scheme = labels.scheme(SCHEME)
-    options = {"groups": 1, "layers_per_block": 1, "growth_rate": 4, "first_filters": 8, "seed": 0}
-    model = models.build("fc_densenet", scheme.num_classes, **options)
-    run = RunFolder.create(runs, "fc_densenet", name)
+    model = models.build(network, scheme.num_classes, **options)
+    run = RunFolder.create(runs, network, name)
     run.write_config(TrainConfig(run=name, epochs=2))
     run.write_environment()
     run.write_model_card(
         ModelCard(
-            network="fc_densenet",
+            network=network,
             num_classes=scheme.num_classes,
             options=options,
             scheme=scheme.name,

@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny_run import SCHEME, SIZE, frame, write_dataset
+from tiny_run import SCHEME, SIZE, frame, write_dataset, write_run
 
+from carlaseg import models
 from carlaseg.checkpoint import RunFolder, load_model, save_weights
 from carlaseg.cli import main
-from carlaseg.config import ExportConfig, InferConfig, Size
+from carlaseg.config import ExportConfig, InferConfig, Size, TrainConfig
 from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, DatasetError
 from carlaseg.inference import infer
 from carlaseg.inference.exporting import export
@@ -108,6 +109,19 @@ def test_openvino_knows_the_number_of_feature_maps_whatever_the_size_and_gives_o
     for size in ((24, 32), (31, 33), (40, 24), (16, 48), (48, 48), (20, 20)):
         picture = frame(3, size)[0][None]
         assert np.array_equal(artefact(picture, size), artefact.logits(picture).argmax(-1)), size
+
+
+@pytest.mark.slow
+def test_a_pyramid_in_eight_bits_takes_any_size_in_openvino(tmp_path: Path) -> None:
+    name = "pspnet_mobilenet_v2"
+    run = RunFolder(write_run(tmp_path / "runs", "pyramid", name, dict(models.network(name).smallest or {})))
+    data = write_dataset(tmp_path / "drive", frames=10)
+    run.write_config(TrainConfig(dataset=(data,), scheme=SCHEME, validation_share=0.3))
+    settings = {"to": "openvino", "precision": "int8", "max_miou_drop": 100.0}
+    made = export(ExportConfig(run=run.path, output=tmp_path / "model.xml", **settings))
+    assert made.report.parity.same_class > 0.8
+    for size in (SIZE, (40, 56)):
+        assert open_artefact(made.path).logits(frame(3, size)[0][None]).shape[1:3] == size
 
 
 def test_a_fixed_size_and_ids_are_in_the_artefact_when_asked_for(learned_run: Path, tmp_path: Path) -> None:

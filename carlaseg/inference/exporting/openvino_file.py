@@ -89,10 +89,14 @@ def _quantised(model: Any, task: Task) -> Any:
     places = tuple(layer.name for layer in task.model.layers if isinstance(layer, MaxPoolWithIndices | MaxUnpool))
     in_float = (*norms_before_relus(task.model), *places)
     kept += [name for name in of_layers(kinds, in_float) if kinds[name] in ARITHMETIC]
+    # At the pictures' own size: for any size OpenVINO 2026.4 does not compile a pyramid (its ShuffleChannelsFusion asks
+    # for a length that is not known), and NNCF compiles what it quantises.
+    any_size = model.input(0).partial_shape
+    model.reshape([1, *task.pictures[0].shape[1:]])
     # It draws progress on standard output, which is for results.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        return nncf.quantize(
+        quantised = nncf.quantize(
             model,
             nncf.Dataset(task.pictures),
             subset_size=len(task.pictures),
@@ -100,3 +104,5 @@ def _quantised(model: Any, task: Task) -> Any:
             # Not validated: a network without stacks is no mistake.
             ignored_scope=nncf.IgnoredScope(names=kept, types=[STACK], validate=False),
         )
+    quantised.reshape(any_size)
+    return quantised
