@@ -162,7 +162,8 @@ def row(run: Path, loaded: Loaded, name: str, trained: str, to: str, precision: 
         with contextlib.redirect_stderr(io.StringIO()):
             report = export(config, loaded).report
     except CarlasegError as error:
-        return {**head, "error": error.message}
+        # The sentence names the file, whose folder is gone by the time anybody reads it.
+        return {**head, "error": error.message.replace(f"{folder}/", "")}
     parity = report.parity
     return {
         **head,
