@@ -103,15 +103,20 @@ def networks(given: argparse.Namespace) -> list[str]:
 def one_by_one(names: list[str], minutes: float | None) -> int:
     """A process a network: TensorFlow gives a network's memory back only with its process."""
     ends_s = time.monotonic() + 60 * minutes if minutes else float("inf")
-    codes = []
+    failed = False
     print(HEADER, flush=True)
     for name in names:
         left = (ends_s - time.monotonic()) / 60
         if left <= 0:
             break
         words = [*sys.argv[1:], "--child", "--networks", name, *(["--minutes", f"{left:.1f}"] if minutes else [])]
-        codes.append(subprocess.run([sys.executable, __file__, *words], check=False).returncode)
-    return max(codes, default=0)
+        code = subprocess.run([sys.executable, __file__, *words], check=False).returncode
+        failed |= code != 0
+        if code < 0:
+            print(
+                f"{name}: its process was ended by signal {-code} (9: out of memory); its rows are missing", flush=True
+            )
+    return int(failed)
 
 
 def candidates(given: argparse.Namespace, base: Path) -> Iterator[tuple[str, Callable[[], tuple[Path, str]]]]:

@@ -132,8 +132,7 @@ class Street:
         self.manager = self.client.get_trafficmanager(TM_PORT)
         self.manager.set_synchronous_mode(True)
         self.manager.set_random_device_seed(1)
-        self.frame_before_tick: int | None = None
-        self.watch = TrafficWatch(self, TM_PORT)
+        self.watch = TrafficWatch(self.world, TM_PORT)
         library = self.world.get_blueprint_library()
         cars = [one for one in library.filter("vehicle.*") if int(one.get_attribute("number_of_wheels")) == 4]
         points = self.world.get_map().get_spawn_points()
@@ -189,9 +188,7 @@ class Street:
         """Ticks a second, every picture received, each so many times."""
         began_s = time.perf_counter()
         for _ in range(ticks):
-            self.frame_before_tick = self.world.get_snapshot().frame
-            frame = self.world.tick()
-            self.frame_before_tick = None
+            frame = self.watch.tick()
             for _, frames in self.sensors:
                 left = copies
                 while left:

@@ -86,7 +86,7 @@ class Session:
         client_version: of the client.
         server_version: of the server.
         snapshot: of the last tick.
-        frame_before_tick: the world's frame when the tick that is waited for was asked for; None between ticks.
+        traffic_watch: who looks after the ticks, once there is a TrafficManager to look after.
         swept_orphans: actors of a killed recording that were destroyed on arrival.
         found_synchronous: whether the server was in synchronous mode already.
         found_abandoned: whether it was a killed recording of ours that had left it so.
@@ -123,8 +123,7 @@ class Session:
         self._sensors: list[carla.Sensor] = []
         self._gone = False
         self._silent = False
-        self.frame_before_tick: int | None = None
-        self._watch: TrafficWatch | None = None
+        self.traffic_watch: TrafficWatch | None = None
 
     # ------------------------------------------------------------------ arriving
 
@@ -242,10 +241,9 @@ class Session:
         """
         for attempt in (1, 2):
             try:
-                self.frame_before_tick = int(self.world.get_snapshot().frame)
-                frame = int(self.world.tick(self.timeout_s))
+                frame = int((self.traffic_watch or self.world).tick(self.timeout_s))
                 self.snapshot = self.world.get_snapshot()
-                if self._exact and self._watch is not None and self._watch.woken:
+                if self._exact and self.traffic_watch is not None and self.traffic_watch.woken:
                     raise TrafficOutOfStep(
                         f"{self.host}:{self.port}: expected a TrafficManager that thinks once a tick, received one "
                         "that slept through a tick and was woken: traffic may no longer be what the seed says."
@@ -255,8 +253,6 @@ class Session:
                 lost = self._exact and is_time_out(error)
                 if lost or attempt == 2 or not self._lifeline.holds():
                     raise self.no_answer("a tick", error) from error
-            finally:
-                self.frame_before_tick = None
         raise AssertionError("unreachable")
 
     def spawn(self, blueprint: Any, pose: carla.Transform, attach_to: Any = None) -> Any:
@@ -296,7 +292,7 @@ class Session:
 
     def watch_traffic(self, port: int) -> None:
         """Have the TrafficManager at this port woken when it sleeps through a tick, as long as the session lasts."""
-        self._watch = TrafficWatch(self, port)
+        self.traffic_watch = TrafficWatch(self.world, port)
 
     def before_leaving(self, release: Callable[[], object]) -> None:
         """Have something called on the way out, before actors are destroyed; the last one given is called first."""
@@ -339,8 +335,8 @@ class Session:
             raise no_answer from error
 
     def _leave(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
+        if self.traffic_watch is not None:
+            self.traffic_watch.close()
         try:
             self._undo()
         finally:

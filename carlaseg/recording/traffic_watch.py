@@ -13,7 +13,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import msgpack
 
@@ -25,33 +25,40 @@ REQUEST = 0
 """Type of a msgpack-rpc message that asks; the answer is a few bytes."""
 
 
-class Ticking(Protocol):
-    """What is asked of a session: the frame before the tick it waits for, None between ticks; and its world."""
-
-    frame_before_tick: int | None
-    world: Any
-
-
 class TrafficWatch:
-    """Looks after a session's ticks from a thread of its own, and wakes the TrafficManager that sleeps through one.
+    """Ticks a world, looks after each tick from a thread of its own, and wakes the TrafficManager that sleeps through one.
 
     A tick whose state has not come is the server's to answer, and left alone.
 
     Args:
-        session: whose ticks.
+        world: the client's, in synchronous mode.
         port: of the TrafficManager, in this process.
         look_every_s: time between two looks.
 
     Attributes:
+        frame_before_tick: the world's frame when the tick that is waited for was asked for; None between ticks.
         woken: how often.
     """
 
-    def __init__(self, session: Ticking, port: int, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, world: Any, port: int, look_every_s: float = LOOK_EVERY_S) -> None:
+        self.frame_before_tick: int | None = None
         self.woken = 0
-        self._session, self._port, self._look_every_s = session, port, look_every_s
+        self._world, self._port, self._look_every_s = world, port, look_every_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="carlaseg-traffic", daemon=True)
         self._thread.start()
+
+    def tick(self, timeout_s: float = 10.0) -> int:
+        """As `world.tick`: the frame.
+
+        Raises:
+            RuntimeError: the server refuses, is silent, or gone.
+        """
+        self.frame_before_tick = int(self._world.get_snapshot().frame)
+        try:
+            return int(self._world.tick(timeout_s))
+        finally:
+            self.frame_before_tick = None
 
     def close(self) -> None:
         """End the thread."""
@@ -61,8 +68,8 @@ class TrafficWatch:
     def _watch(self) -> None:
         suspect = None
         while not self._over.wait(self._look_every_s):
-            before = self._session.frame_before_tick
-            thinking = before is not None and int(self._session.world.get_snapshot().frame) > before
+            before = self.frame_before_tick
+            thinking = before is not None and int(self._world.get_snapshot().frame) > before
             if thinking and suspect == before:
                 self._wake()
             suspect = before if thinking else None

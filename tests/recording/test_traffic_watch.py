@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgpack
 import pytest
@@ -20,7 +21,7 @@ import pytest
 from carlaseg.config import RecordConfig, Size
 from carlaseg.errors import Interrupted
 from carlaseg.recording.recorder import record
-from carlaseg.recording.traffic_watch import Ticking, TrafficWatch
+from carlaseg.recording.traffic_watch import TrafficWatch
 from carlaseg.simulator.testing import Address
 
 LOOK_EVERY_S = 0.01
@@ -32,9 +33,9 @@ port, manager, exact = map(int, sys.argv[1:])
 with Session("127.0.0.1", port, fps=20.0, timeout_s=20.0, exact=bool(exact)) as session:
     frame = session.tick()
     session.watch_traffic(manager)
-    session.frame_before_tick = frame - 1  # as in a tick whose state is there
+    session.traffic_watch.frame_before_tick = frame - 1  # as in a tick whose state is there
     time.sleep(5)
-    session.frame_before_tick = None
+    session.traffic_watch.frame_before_tick = None
     try:
         session.tick()
         print("went on")
@@ -83,44 +84,62 @@ def manager() -> Iterator[SleepingManager]:
     one.close()
 
 
-def session_at(frame: int, before: int | None) -> SimpleNamespace:
-    world = SimpleNamespace(get_snapshot=lambda: SimpleNamespace(frame=frame))
-    return SimpleNamespace(frame_before_tick=before, world=world)
+class StandingWorld:
+    """Has a frame, and a tick that takes it on and returns when it is let go."""
+
+    def __init__(self, frame: int) -> None:
+        self.frame = frame
+        self.goes_on = threading.Event()
+
+    def get_snapshot(self) -> SimpleNamespace:
+        return SimpleNamespace(frame=self.frame)
+
+    def tick(self, timeout_s: float) -> int:
+        self.frame += 1
+        assert self.goes_on.wait(timeout_s)
+        return self.frame
 
 
 def test_a_traffic_manager_that_sleeps_through_a_tick_is_woken_and_stays_synchronous(manager: SleepingManager) -> None:
-    session = session_at(frame=8, before=7)
-    watch = TrafficWatch(session, manager.port, LOOK_EVERY_S)
-    assert manager.awake.wait(10)
-    session.frame_before_tick = None
+    world = StandingWorld(frame=7)
+    world.goes_on = manager.awake
+    watch = TrafficWatch(world, manager.port, LOOK_EVERY_S)
+    assert watch.tick() == 8
     watch.close()
     assert watch.woken >= 1
     assert manager.modes[:2] == [False, True]
     assert manager.modes[-1] is True
 
 
-@pytest.mark.parametrize(
-    ("frame", "before"), [(7, 7), (8, None)], ids=["the server has not answered", "nobody waits for a tick"]
-)
-def test_a_traffic_manager_is_left_alone_when(frame: int, before: int | None, manager: SleepingManager) -> None:
-    watch = TrafficWatch(session_at(frame, before), manager.port, LOOK_EVERY_S)
+@pytest.mark.parametrize("before", [8, None], ids=["the server has not answered", "nobody waits for a tick"])
+def test_a_traffic_manager_is_left_alone_when(before: int | None, manager: SleepingManager) -> None:
+    watch = TrafficWatch(StandingWorld(frame=8), manager.port, LOOK_EVERY_S)
+    watch.frame_before_tick = before
     time.sleep(10 * LOOK_EVERY_S)
     watch.close()
     assert manager.modes == []
 
 
+def test_a_tick_that_fails_is_not_watched_any_longer(manager: SleepingManager) -> None:
+    world = StandingWorld(frame=7)
+    watch = TrafficWatch(world, manager.port, look_every_s=60.0)
+    with pytest.raises(AssertionError):
+        watch.tick(timeout_s=0.01)
+    assert watch.frame_before_tick is None
+    watch.close()
+
+
 def test_ticks_that_go_on_are_not_taken_for_one_that_stands(manager: SleepingManager) -> None:
-    session = session_at(frame=10**9, before=0)
     looks = threading.Semaphore(0)
 
     def look() -> SimpleNamespace:
         # However slow this machine is: the next look finds another tick.
-        session.frame_before_tick += 1
+        watch.frame_before_tick += 1
         looks.release()
         return SimpleNamespace(frame=10**9)
 
-    session.world.get_snapshot = look
-    watch = TrafficWatch(session, manager.port, LOOK_EVERY_S)
+    watch = TrafficWatch(SimpleNamespace(get_snapshot=look), manager.port, LOOK_EVERY_S)
+    watch.frame_before_tick = 0
     assert all(looks.acquire(timeout=10) for _ in range(10))
     watch.close()
     assert manager.modes == []
@@ -129,7 +148,8 @@ def test_ticks_that_go_on_are_not_taken_for_one_that_stands(manager: SleepingMan
 def test_a_traffic_manager_that_is_gone_is_not_counted_as_woken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = int(closed.getsockname()[1])
-    watch = TrafficWatch(session_at(frame=8, before=7), port, LOOK_EVERY_S)
+    watch = TrafficWatch(StandingWorld(frame=8), port, LOOK_EVERY_S)
+    watch.frame_before_tick = 7
     time.sleep(10 * LOOK_EVERY_S)
     watch.close()
     assert watch.woken == 0
@@ -153,15 +173,15 @@ class WokenOnce(TrafficWatch):
 
     sessions = 0
 
-    def __init__(self, session: Ticking, port: int) -> None:
-        super().__init__(session, port)
+    def __init__(self, world: Any, port: int) -> None:
+        super().__init__(world, port)
         type(self).sessions += 1
         self._first = self.sessions == 1
-        self._from_frame = int(session.world.get_snapshot().frame) + 60
+        self._from_frame = int(world.get_snapshot().frame) + 60
 
     @property
     def woken(self) -> int:
-        return int(self._first and self._session.world.get_snapshot().frame > self._from_frame)
+        return int(self._first and self._world.get_snapshot().frame > self._from_frame)
 
     @woken.setter
     def woken(self, count: int) -> None:
@@ -192,7 +212,7 @@ class WokenAndStopped(WokenOnce):
 
     @property
     def woken(self) -> int:
-        count = int(self._first and self._session.world.get_snapshot().frame > self._from_frame)
+        count = int(self._first and self._world.get_snapshot().frame > self._from_frame)
         if count:
             os.kill(os.getpid(), signal.SIGINT)
         return count

@@ -11,8 +11,6 @@ import queue
 
 import carla
 
-from carlaseg.recording.traffic_watch import TrafficWatch
-
 DT_S = 0.05
 WAIT_S = 20.0
 CLIENT: carla.Client = None
@@ -37,22 +35,6 @@ def synchronous(world, delta_s=DT_S):
         before.fixed_delta_seconds = None
         CLIENT.apply_batch_sync([carla.command.DestroyActor(i) for i in ours], True)
         world.apply_settings(before)
-
-
-class WatchedTicks:
-    """Ticks of a world with a TrafficManager, which is woken when it sleeps through one (docs/decisions/0032)."""
-
-    def __init__(self, world):
-        self.world, self.frame_before_tick = world, None
-        self._watch = TrafficWatch(self, TM_PORT)
-
-    def tick(self):
-        self.frame_before_tick = self.world.get_snapshot().frame
-        self.world.tick()
-        self.frame_before_tick = None
-
-    def close(self):
-        self._watch.close()
 
 
 def place(pose):

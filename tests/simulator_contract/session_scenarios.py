@@ -10,7 +10,9 @@ import time
 
 import carla
 import client_session
-from client_session import DT_S, WAIT_S, WatchedTicks, car, listen, place, synchronous
+from client_session import DT_S, WAIT_S, car, listen, place, synchronous
+
+from carlaseg.recording.traffic_watch import TrafficWatch
 
 
 def greeting(client):
@@ -174,15 +176,16 @@ def repeatable(client):
             listen(world, f"sensor.camera.{kind}", ego, image_size_x="64", image_size_y="48")
             for kind in ("rgb", "semantic_segmentation")
         ]
-        ticks = WatchedTicks(world)
+        # Woken when it sleeps through a tick, docs/decisions/0032.
+        watch = TrafficWatch(world, client_session.TM_PORT)
         for _ in range(40):
-            ticks.tick()
+            watch.tick()
             for _, received in sensors:
                 digest.update(bytes(received.get(timeout=WAIT_S).raw_data))
             digest.update(repr([place(one.get_transform()) for one in (ego, *cars)]).encode())
         for sensor, _ in sensors:
             sensor.stop()
-        ticks.close()
+        watch.close()
         manager.set_synchronous_mode(False)
         manager.shut_down()
     return {"digest": digest.hexdigest(), "moved": ego.get_location().distance(points[0].location)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import carla
 import client_session
-from client_session import WatchedTicks, synchronous
+from client_session import synchronous
+
+from carlaseg.recording.traffic_watch import TrafficWatch
 
 
 def driving(client):
@@ -34,9 +36,10 @@ def driving(client):
         stood_at_red, ran_red, worst = 0, 0, 0.0
         last = {one.id: one.get_location() for one in cars}
         was_red = {}
-        ticks = WatchedTicks(world)
+        # Woken when it sleeps through a tick, docs/decisions/0032.
+        watch = TrafficWatch(world, client_session.TM_PORT)
         for step in range(600):
-            ticks.tick()
+            watch.tick()
             for one in cars:
                 here = one.get_location()
                 travelled[one.id] += here.distance(last[one.id])
@@ -60,7 +63,7 @@ def driving(client):
                         dx, dy = here.x - centre.location.x, here.y - centre.location.y
                         right = centre.get_right_vector()
                         worst = max(worst, abs(dx * right.x + dy * right.y))
-        ticks.close()
+        watch.close()
         manager.set_synchronous_mode(False)
         manager.shut_down()
     return {
