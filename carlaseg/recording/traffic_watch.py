@@ -26,7 +26,7 @@ REQUEST = 0
 
 
 class TrafficWatch:
-    """Ticks a world, looks after each tick from a thread of its own, and wakes the TrafficManager that sleeps through one.
+    """Ticks a world, looks after each tick from a thread of its own, wakes the TrafficManager that sleeps through one.
 
     A tick whose state has not come is the server's to answer, and left alone.
 
