@@ -8,6 +8,9 @@ leave the client:
 * save_to_disk: `image.save_to_disk` on each sensor, two files a camera;
 * Pillow: `np.frombuffer`, a slice, `Image.fromarray(...).save(...)` on each sensor, two files a camera.
 
+What was written stays until all is measured: ext4 looks long for the number of a new file while many were deleted in
+the last seconds, which whoever came next would have to pay for.
+
 The limits are those of this machine for the very files that ours wrote: encoding them on all cores and nothing else,
 and writing them and nothing else. A third one counts what no recorder can do without when the server lives on the same
 machine: encoding on what the cores have left when server and client have done nothing but send and receive the frames.
@@ -17,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -151,7 +153,6 @@ class Cell:
         folder.mkdir()
         elapsed_s, _ = self._drive(name, frames, save)
         assert len(list(folder.glob("*.png"))) == 2 * frames * self.cameras
-        shutil.rmtree(folder)
         return frames / elapsed_s
 
     def receiving_s(self, name: str) -> float:
@@ -216,7 +217,7 @@ def limits(folder: Path) -> tuple[float, float]:
         for index, content in enumerate(contents[number]):
             write_whole(target / f"{number:08d}_{index}.png", content)
 
-    target = folder.parent / "written_alone"
+    target = folder.with_name(f"{folder.name}_written_alone")
     target.mkdir()
     spent = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -224,7 +225,6 @@ def limits(folder: Path) -> tuple[float, float]:
             began_s = time.perf_counter()
             list(pool.map(work, jobs))
             spent.append(time.perf_counter() - began_s)
-    shutil.rmtree(target)
     return len(frames) / spent[0], len(frames) / spent[1]
 
 
@@ -246,7 +246,6 @@ def measure(cell: Cell, source: str, rounds: int) -> dict[str, Any]:
         cores = os.cpu_count() or 1
         receiving_s.append(cell.receiving_s(f"received_{number}"))
         fps["encoder_beside_stream"].append(cores / (cores / encoder_fps + receiving_s[-1]))
-        shutil.rmtree(outcome.folder)
     medians = {side: statistics.median(values) for side, values in fps.items()}
     return {
         "source": source,
@@ -306,6 +305,8 @@ def matrix(servers: dict[str, Server], quick: bool, folder: Path) -> list[dict[s
     print(HEAD, flush=True)
     for source, server in servers.items():
         for size, cameras in cells:
-            rows.append(measure(Cell(server, size, cameras, folder, 0.3 if quick else 1.0), source, 1 if quick else 3))
+            place = folder / f"{source}_{size}_{cameras}"
+            place.mkdir()
+            rows.append(measure(Cell(server, size, cameras, place, 0.3 if quick else 1.0), source, 1 if quick else 3))
             print(line(rows[-1]), flush=True)
     return rows

@@ -19,7 +19,6 @@ import os
 import shlex
 import threading
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
@@ -196,7 +196,7 @@ class RecordingWriter:
                 path = self.folder / folder / f"{folder}_{frame:08d}{suffix}"
                 written.append(path)
                 write_whole(path, content)
-                files[folder] = FileRecord(f"{folder}/{path.name}", len(content), f"{zlib.crc32(content):08x}")
+                files[folder] = FileRecord(f"{folder}/{path.name}", len(content), f"{isal_zlib.crc32(content):08x}")
             record = dataclasses.replace(line, files=files)
             with self._lock:
                 self._append(record)

@@ -3,10 +3,15 @@
 When the disk or the encoder is slower than the simulator, `submit` waits, so the simulation waits, and memory stays
 bounded, by the number of jobs and by their bytes. An error in a thread is not printed and forgotten: the next `submit`
 raises it, or leaving does, and jobs that were waiting are let go.
+
+On Linux the threads are of lower priority than what submits to them: a tick is a chain of short steps in several
+threads and two processes, and where cores are few each step would wait for one that encodes.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +19,9 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 JobT = TypeVar("JobT")
+
+NICENESS = 5
+"""Added to the threads' own; enough to be preempted at once, not enough to starve."""
 
 
 class BackgroundWriter(Generic[JobT]):
@@ -96,6 +104,10 @@ class BackgroundWriter(Generic[JobT]):
         return fits and len(self._waiting) < self._capacity
 
     def _run(self) -> None:
+        if sys.platform == "linux":
+            # Elsewhere priorities are a whole process's.
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
         while self._work_on_next():
             pass
 

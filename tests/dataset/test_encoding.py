@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours
+from carlaseg.dataset.encoding import RgbFormat, encode, encode_photograph, ids_in_colours, png
 from carlaseg.labels import SCHEMES, scheme
 
 
@@ -24,6 +24,14 @@ def test_a_picture_of_bytes_comes_back_equal(shape: tuple[int, ...]) -> None:
     suffix, content = encode(array)
     assert suffix == ".png"
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), array)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((37, 53, 4), np.uint8), ((37, 53), np.uint16), ((1, 1), np.uint16)])
+def test_alpha_and_sixteen_bits_come_back_equal(shape: tuple[int, ...], dtype: type) -> None:
+    array = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    read = np.asarray(Image.open(io.BytesIO(png(array))))
+    assert read.dtype == dtype
+    assert np.array_equal(read, array)
 
 
 @pytest.mark.parametrize(("rgb_format", "suffix"), [("png", ".png"), ("webp", ".webp")])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
 import pytest
 
-from carlaseg.recording.writer import BackgroundWriter
+from carlaseg.recording.writer import NICENESS, BackgroundWriter
 
 
 def test_leaving_the_block_finishes_every_job() -> None:
@@ -132,3 +134,11 @@ def test_an_error_outside_still_finishes_the_jobs_and_is_the_one_seen() -> None:
             writer.submit(number)
         raise KeyError("outside")
     assert done == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_threads_give_way_to_whoever_submits() -> None:
+    niceness: list[int] = []
+    with BackgroundWriter[None](lambda job: niceness.append(os.getpriority(os.PRIO_PROCESS, 0)), 1, 1) as writer:
+        writer.submit(None)
+    assert niceness == [min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)]

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
+from carlaseg.dataset.encoding import png
 from carlaseg.dataset.exports.coco_panoptic import is_thing
-from carlaseg.dataset.exports.encoding import as_bgr, image_as_png, png, put, slug, translated
+from carlaseg.dataset.exports.encoding import image_as_png, put, slug, translated
 from carlaseg.dataset.exports.instances import objects_of
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.source import Source
@@ -83,7 +84,7 @@ class Cityscapes:
         ids = translated(sample, self._to_ids)
         ids[ids == IGNORE_ID] = 0
         rgb = self._to_ids.target.palette[ids]
-        color = np.dstack([as_bgr(rgb), np.full(ids.shape, _OPAQUE, np.uint8)])
+        color = np.dstack([rgb, np.full(ids.shape, _OPAQUE, np.uint8)])
         image, _ = image_as_png(sample)
         truth = self._output / "gtFine" / place
         put(truth / f"{name}_gtFine_labelIds.png", png(ids))

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from carlaseg.dataset.exports.encoding import image_as_it_is, png, put, slug, translated
+from carlaseg.dataset.encoding import png
+from carlaseg.dataset.exports.encoding import image_as_it_is, put, slug, translated
 from carlaseg.dataset.exports.instances import GUESSED, objects_of
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.json_tables import array_text, object_text, write_text
@@ -72,7 +73,7 @@ class CocoPanoptic:
         }
 
     def _segments(self, mask: Mask, known: Known | None) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
-        """Segment ids as blue, green, red: uint8 (H, W, 3); and the segments' table."""
+        """Segment ids as red, green, blue, the lowest first: uint8 (H, W, 3); and the segments' table."""
         numbers = np.zeros(mask.shape, np.int32)
         segments: list[dict[str, Any]] = []
         for class_id in (int(value) for value in np.unique(mask)):
@@ -90,7 +91,7 @@ class CocoPanoptic:
                         "iscrowd": 0,
                     }
                 )
-        return np.dstack([numbers >> 16 & 255, numbers >> 8 & 255, numbers & 255]).astype(np.uint8), segments
+        return np.dstack([numbers & 255, numbers >> 8 & 255, numbers >> 16 & 255]).astype(np.uint8), segments
 
     def finish(self, rows: Callable[[], Iterator[Row]]) -> None:
         """Write one JSON a split."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from carlaseg.dataset.encoding import png
 from carlaseg.dataset.headers import size_in
 from carlaseg.dataset.pictures import Mask, read_image, read_mask
 from carlaseg.dataset.samples import Sample
@@ -58,7 +54,7 @@ def image_as_png(sample: Sample) -> tuple[bytes, tuple[int, int]]:
     content, size = image_as_it_is(sample)
     if content.startswith(_PNG_SIGNATURE) and content[_DEPTH_AND_KIND] == _RGB_OF_8_BIT:
         return content, size
-    return png(cv2.cvtColor(read_image(sample.image_path), cv2.COLOR_RGB2BGR)), size
+    return png(read_image(sample.image_path)), size
 
 
 def mask_as_png(sample: Sample, to: Remap) -> bytes:
@@ -74,11 +70,6 @@ def mask_as_png(sample: Sample, to: Remap) -> bytes:
         if content.startswith(_PNG_SIGNATURE) and content[_DEPTH_AND_KIND] == _GREY_OF_8_BIT:
             return content
     return png(mask)
-
-
-def png(pixels: NDArray[Any]) -> bytes:
-    """A PNG of one channel, or of OpenCV's blue, green, red and alpha."""
-    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def put(path: Path, content: bytes) -> None:
@@ -102,8 +93,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: expected a readable picture, received {error.strerror}.") from error
-
-
-def as_bgr(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An RGB picture in OpenCV's order."""
-    return np.ascontiguousarray(rgb[..., ::-1])

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from carlaseg import labels
-from carlaseg.dataset.exports.encoding import as_bgr, image_as_png, png, put, translated
+from carlaseg.dataset.encoding import png
+from carlaseg.dataset.exports.encoding import image_as_png, put, translated
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.source import Source
 from carlaseg.dataset.geometry import CAMERA_TO_BODY, right_handed_rotation
@@ -59,7 +60,7 @@ class KittiRoad:
         place = self._output / _FOLDER_OF_SPLIT.get(split, "training")
         mask = translated(sample, self._to)
         image, _ = image_as_png(sample)
-        put(place / "gt_image_2" / f"um_road_{number:06d}.png", png(as_bgr(self._to.target.colorize(mask))))
+        put(place / "gt_image_2" / f"um_road_{number:06d}.png", png(self._to.target.colorize(mask)))
         known = self._source.known(sample)
         if known is not None and known.camera is not None:
             put(place / "calib" / f"um_{number:06d}.txt", _calibration(known))

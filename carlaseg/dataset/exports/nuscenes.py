@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from carlaseg.dataset.exports.encoding import picture_as_it_is, png, put, slug
+from carlaseg.dataset.encoding import png
+from carlaseg.dataset.exports.encoding import picture_as_it_is, put, slug
 from carlaseg.dataset.exports.job import Row
 from carlaseg.dataset.exports.json_tables import array_text, write_text
 from carlaseg.dataset.exports.source import Source
