@@ -13,17 +13,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "carlaseg"
 
 # Each part and the parts of carlaseg it may import, itself always included. docs/architecture.md explains the levels.
-EVERYWHERE = {"errors", "console", "children", "files", "carlaseg"}
+EVERYWHERE = {"errors", "console", "children", "files", "memory", "carlaseg"}
 MAY_IMPORT: dict[str, set[str]] = {
     "carlaseg": set(),
     "errors": set(),
     "console": {"errors"},
     "children": set(),
     "files": set(),
+    "memory": set(),
     "labels": EVERYWHERE,
     "config": EVERYWHERE,
     "wire": EVERYWHERE,
-    "backend": set(),
+    "backend": EVERYWHERE,
     "models": EVERYWHERE,
     "dataset": EVERYWHERE | {"labels"},
     "metrics": EVERYWHERE | {"labels"},

@@ -22,6 +22,7 @@ from carlaseg.dataset.writer import RecordingWriter
 from carlaseg.errors import CarlasegError, DatasetError, SimulatorError, TrafficOutOfStep
 from carlaseg.files import disk_fault
 from carlaseg.labels import LabelScheme, scheme_of_carla_version, scheme_of_tag_names
+from carlaseg.memory import keep_freed_memory
 from carlaseg.recording.announcing import say_header, say_if_no_road, say_plan
 from carlaseg.recording.card import CONTACT_SHEET_FILE, write_card
 from carlaseg.recording.casting import refuse_missing_agent, refuse_missing_window
@@ -81,6 +82,7 @@ def record(config: RecordConfig) -> RecordResult:
         DatasetError: the folder exists, or the disk is full; frames saved before stay valid.
         Interrupted: Ctrl-C or SIGTERM; likewise.
     """
+    keep_freed_memory()
     for rest in reversed(range(ATTEMPTS)):
         try:
             return _record_once(config)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from panda3d import core
@@ -24,6 +24,9 @@ from carlaseg.simulator.scene import CameraKind, CameraSpec, Frame, Pose, Town, 
 
 MAX_EDGE_PX = 4096
 
+# Of a BGRA pixel read as one number: whole pixels go four times as fast as a channel on its own.
+_ALPHA, _RED = np.uint32(0xFF000000), np.uint32(0xFF0000)
+
 _PassKey = tuple[PassKind, int, int, float]
 # Height, width, field of view and place: cameras of one view share their passes.
 _View = tuple[int, int, float, Pose]
@@ -34,12 +37,21 @@ def _view(spec: CameraSpec, pose: Pose) -> _View:
     return spec.height, spec.width, spec.fov_deg, pose
 
 
-def _red_alone(pixels: NDArray[np.uint8], channel: int) -> NDArray[np.uint8]:
-    """A BGRA picture whose red is a channel of another, its blue and green zero, its alpha 255."""
-    picture = np.zeros(pixels.shape, np.uint8)
-    cv2.mixChannels([pixels], [picture], [channel, 2])
-    picture[..., 3] = 255
-    return picture
+def _opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy of a BGRA picture with alpha 255."""
+    return _as_bgra(pixels.view("<u4")[..., 0] | _ALPHA)
+
+
+def _red_alone(pixels: NDArray[np.uint8], channel: Literal[2, 3]) -> NDArray[np.uint8]:
+    """A BGRA picture whose red is the red or alpha of another, its blue and green zero, its alpha 255."""
+    words = pixels.view("<u4")[..., 0] >> np.uint32(8 * (channel - 2))
+    words &= _RED
+    words |= _ALPHA
+    return _as_bgra(words)
+
+
+def _as_bgra(words: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    return words.view(np.uint8).reshape(*words.shape, 4)
 
 
 class Renderer:
@@ -206,19 +218,16 @@ class Renderer:
         if spec.kind == "depth":
             return encode_carla(decode_depth_m(drawn("depth")))
         if spec.kind == "rgb":
-            pixels = drawn("color").copy()
+            pixels = _opaque(drawn("color"))
             if self._light.fog_per_m > 0:
                 self._air.add_fog(pixels, decode_depth_m(drawn("depth")), self._light, spec.fov_deg)
             if self._light.rain > 0:
                 self._air.add_rain(pixels, self._light, elapsed_s)
-            pixels[..., 3] = 255
             return pixels
         if spec.kind == "instance":
-            pixels = drawn("id").copy()
-            pixels[..., 3] = 255
-            return pixels
+            return _opaque(drawn("id"))
         # Where there are both, from ids: semantic and instance then agree by construction.
-        return _red_alone(*((drawn("id"), 2) if ("id", view) in placed else (drawn("color"), 3)))
+        return _red_alone(drawn("id"), 2) if ("id", view) in placed else _red_alone(drawn("color"), 3)
 
     def close(self) -> None:
         """Gives everything back. A closed renderer draws no more; closing it again does nothing."""
