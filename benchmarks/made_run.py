@@ -99,4 +99,6 @@ def write_run(
         )
     )
     save_weights(run.weights("best"), model)
+    del model, batches
+    keras.backend.clear_session()  # the optimiser's memory is twice the network's
     return run.path

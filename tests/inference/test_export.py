@@ -20,6 +20,7 @@ from carlaseg.config import ExportConfig, InferConfig, Size, TrainConfig
 from carlaseg.errors import CarlasegError, CheckpointError, ConfigError, DatasetError
 from carlaseg.inference import infer
 from carlaseg.inference.exporting import export
+from carlaseg.inference.exporting import onnx_file as onnx_conversion
 from carlaseg.inference.exporting.formats import FORMATS
 from carlaseg.inference.runtimes import open_artefact
 from carlaseg.metrics import Scores, confusion_matrix
@@ -122,6 +123,17 @@ def test_a_pyramid_in_eight_bits_takes_any_size_in_openvino(tmp_path: Path) -> N
     assert made.report.parity.same_class > 0.8
     for size in (SIZE, (40, 56)):
         assert open_artefact(made.path).logits(frame(3, size)[0][None]).shape[1:3] == size
+
+
+@pytest.mark.slow
+def test_a_network_too_bulky_for_the_usual_conversion_gives_the_same_answers(
+    learned_run: Path, onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_conversion, "BULKY", 0)
+    made = export(config(learned_run, tmp_path / "model.onnx"))
+    image = frame(3)[0][None]
+    assert np.allclose(open_artefact(made.path).logits(image), open_artefact(onnx_file).logits(image), atol=1e-5)
+    assert made.path.stat().st_size != onnx_file.stat().st_size, "it went the usual way"
 
 
 def test_a_fixed_size_and_ids_are_in_the_artefact_when_asked_for(learned_run: Path, tmp_path: Path) -> None:
@@ -242,6 +254,7 @@ socket.socket.connect = refused
 from pathlib import Path
 from carlaseg.config import ExportConfig
 from carlaseg.inference.exporting import export
+from carlaseg.inference.exporting import onnx_file as onnx_conversion
 out = Path(sys.argv[2])
 export(ExportConfig(run=Path(sys.argv[1]), to="openvino", precision="int8", max_miou_drop=50.0, output=out))
 import nncf.telemetry.wrapper as wrapper

@@ -7,6 +7,7 @@ can be computed before a picture comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,19 @@ class Graph:
     """A network, traced.
 
     Attributes:
-        function: a tf.function with the signature below, for converters that trace.
-        frozen: its concrete function, weights as constants.
+        function: a tf.function with the signature below, for converters that freeze weights themselves.
         output: logits or ids.
     """
 
     function: Any
-    frozen: Any
     output: str
+
+    @cached_property
+    def frozen(self) -> Any:
+        """Its concrete function, weights as constants; making it takes some eight times their memory."""
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        return convert_variables_to_constants_v2(self.function.get_concrete_function())
 
 
 def traced(model: Any, size: tuple[int, int] | None, argmax: bool) -> Graph:
@@ -42,7 +48,6 @@ def traced(model: Any, size: tuple[int, int] | None, argmax: bool) -> Graph:
         argmax: whether it ends in class ids, uint8 (B, H, W).
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     output = "ids" if argmax else "logits"
     shape = [None, None, None, 3] if size is None else [1, *size, 3]
@@ -54,7 +59,7 @@ def traced(model: Any, size: tuple[int, int] | None, argmax: bool) -> Graph:
             answer = tf.cast(tf.argmax(answer, axis=-1, output_type=tf.int32), tf.uint8)
         return {output: tf.identity(answer, name=output)}
 
-    return Graph(function, convert_variables_to_constants_v2(function.get_concrete_function()), output)
+    return Graph(function, output)
 
 
 def save_graph(graph: Graph, folder: Path, half_weights: bool = False) -> None:

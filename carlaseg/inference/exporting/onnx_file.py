@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from carlaseg.inference.artefact import KEY
 from carlaseg.inference.exporting.formats import Task
 from carlaseg.inference.exporting.graph import INPUT, SMALLEST_HALVED, half, traced
+from carlaseg.memory import give_freed_memory_back
 
 OPSET = 18
 """Every operation we need, and known to ONNX Runtime since 1.14 (2023)."""
+BULKY = 64_000_000
+"""Parameters. tf2onnx takes some thirty times their memory: 17 GB for FCN-8s on VGG16, of 134 million."""
+BULKY_PASSES = ("optimize_transpose", "fold_constants", "remove_identity", "remove_back_to_back")
 QUANTISED = ("Conv", "ConvTranspose")
 """Nearly all of the arithmetic. The rest in eight bits costs conversions and answers and gains nothing."""
 
@@ -48,7 +52,6 @@ def converted(task: Task, norms_as_convolutions: bool = False) -> Any:
         norms_as_convolutions: whether a batch norm before a ReLU becomes one, in place of a product and a sum.
     """
     import onnx
-    import tf2onnx
 
     from carlaseg.inference.exporting.folding import with_norms_as_convolutions
 
@@ -60,11 +63,46 @@ def converted(task: Task, norms_as_convolutions: bool = False) -> Any:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own use of NumPy and of protobuf
-        model, _ = tf2onnx.convert.from_function(
-            graph.function, input_signature=graph.function.input_signature, opset=OPSET
-        )
+        model = (_bulky if network.count_params() > BULKY else _usual)(graph.function)
+    give_freed_memory_back()
     task.conversions[known] = model.SerializeToString()
     return model
+
+
+def _usual(function: Any) -> Any:
+    import tf2onnx
+
+    return tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)[0]
+
+
+def _bulky(function: Any) -> Any:
+    """The same by tf2onnx's parts: weights beside TensorFlow's graph, and the passes alone that move transpositions.
+
+    Its own `large_model` needs NumPy 1. Each pass takes the weights' memory once more, as does a copy before it. What
+    is left out, mostly the folding of constants and duplicates, runtimes do too.
+    """
+    import tensorflow as tf
+    from tf2onnx import optimizer, tf_loader
+    from tf2onnx.tf_utils import compress_graph_def
+    from tf2onnx.tfonnx import process_tf_graph
+
+    concrete = function.get_concrete_function()
+    outputs = {tensor.name: name for name, tensor in concrete.structured_outputs.items()}
+    inputs = {tensor.name: tensor.name.split(":")[0] for tensor in concrete.inputs if tensor.dtype != tf.resource}
+    definition = tf_loader.from_function(concrete, list(inputs), list(outputs), large_model=True)
+    weights = compress_graph_def(definition)
+    with tf.Graph().as_default() as plain:
+        tf.import_graph_def(definition, name="")
+        graph = process_tf_graph(
+            plain,
+            const_node_values=weights,
+            opset=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            tensors_to_rename=inputs | outputs,
+        )
+        passes = {name: one for name, one in optimizer._optimizers.items() if name in BULKY_PASSES}
+        return optimizer.optimize_graph(graph, catch_errors=False, optimizers=passes).make_model("carlaseg")
 
 
 def of_layers(nodes: Iterable[str], layers: tuple[str, ...]) -> list[str]:
