@@ -278,13 +278,10 @@ def test_a_program_that_would_run_code_is_refused_and_runs_none(exported: Export
     made = tmp_path / "made"
     pickled = pickle.dumps(Evil(made))
 
-    def config(kind: str) -> Callable[[bytes], bytes]:
-        def changed(content: bytes) -> bytes:
-            values = json.loads(content)
-            next(iter(values["config"].values()))["use_pickle"] = True
-            return json.dumps(values).encode()
-
-        return changed
+    def unpickled(content: bytes) -> bytes:
+        values = json.loads(content)
+        values["config"]["evil"] = {"path_name": "weight_0", "use_pickle": True}
+        return json.dumps(values).encode()
 
     def graph(change: Callable[[dict], None]) -> Callable[[bytes], bytes]:
         def changed(content: bytes) -> bytes:
@@ -305,8 +302,8 @@ def test_a_program_that_would_run_code_is_refused_and_runs_none(exported: Export
 
     attacks: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
         "example": ("data/sample_inputs/model.pt", lambda _: pickled, "pickled example inputs"),
-        "weights": ("data/weights/model_weights_config.json", config("weights"), "the pickled tensor"),
-        "constants": ("data/constants/model_constants_config.json", config("constants"), "the pickled tensor"),
+        "weights": ("data/weights/model_weights_config.json", unpickled, "the pickled tensor"),
+        "constants": ("data/constants/model_constants_config.json", unpickled, "the pickled tensor"),
         "legacy": ("data/weights/model.pt", lambda _: pickled, "the file"),
         "conditions": ("models/model.json", graph(conditions), "conditions on its input"),
         "from_file": ("models/model.json", graph(reads_a_file), "the operation 'torch.ops.aten.from_file.default'"),
