@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from tiny_run import write_dataset
 from tiny_training import interrupt_after, settings, stored
 
 from carlaseg import config as configs
@@ -55,6 +56,21 @@ def test_a_run_with_every_part_of_the_recipe_continues_with_the_same_bytes(
     newest = right["weights/first_conv/kernel"]
     assert np.abs(np.asarray(best) - newest).max() > 0
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+def test_two_runs_at_a_size_that_takes_all_cores_end_with_the_same_bytes(tmp_path: Path) -> None:
+    """In processes of their own: how TensorFlow uses the cores is settled before it computes anything."""
+    write_dataset(tmp_path / "drive", frames=12, size=(128, 128))
+    network = ["--groups", "3", "--layers-per-block", "3", "--first-filters", "24", "--growth-rate", "12"]
+    last = []
+    for name in ("one", "other"):
+        words = ["train", "--dataset", str(tmp_path / "drive"), "--size", "128x128", "--batch-size", "4", *network]
+        words += ["--epochs", "1", "--runs", str(tmp_path), "--run", name]
+        done = subprocess.run([sys.executable, "-m", "carlaseg", *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        last.append(stored(tmp_path / name / "last.weights.h5"))
+    assert [name for name in last[0] if not np.array_equal(last[0][name], last[1][name])] == []
 
 
 def test_averaged_weights_have_the_statistics_of_the_training_batches(folder: Path) -> None:
