@@ -51,8 +51,9 @@ def find_device() -> Device:
 def make_deterministic(seed: int, device: Device) -> None:
     """Seed every generator and, on a CPU, let no sum depend on which thread came first.
 
-    Two runs with one seed, and a run that was interrupted and continued, then end with the same bytes. On a GPU the
-    deterministic kernels are slow and some are missing, so there it is left as it is.
+    Two runs with one seed, and a run that was interrupted and continued, then end with the same bytes; on TensorFlow
+    where this comes before the process's first computation, as in `carlaseg train`. On a GPU the deterministic kernels
+    are slow and some are missing, so there it is left as it is.
     """
     import keras
 

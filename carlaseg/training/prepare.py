@@ -130,10 +130,11 @@ def prepare(config: TrainConfig) -> Prepared:
             f"--require-gpu: expected a GPU, received {device.name}.",
             (("install", device.warning.rpartition(": ")[2]),) if device.warning else (),
         )
+    # First of all: choosing a size may compute, and then it is too late for how TensorFlow uses the cores.
+    make_deterministic(config.seed, device)
     if config.is_auto:
         config, why = chosen(config, selection, device)
         tell("auto", why)
-    make_deterministic(config.seed, device)
 
     counts = count_classes(selection)
     _tell_data(tell, config, selection, counts)

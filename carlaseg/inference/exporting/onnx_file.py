@@ -21,7 +21,7 @@ from carlaseg.memory import give_freed_memory_back
 OPSET = 18
 """Every operation we need, and known to ONNX Runtime since 1.14 (2023)."""
 BULKY = 64_000_000
-"""Parameters. tf2onnx takes some thirty times their memory: 17 GB for FCN-8s on VGG16, of 134 million."""
+"""Parameters. Above it the usual way of tf2onnx, which copies the weights many times, asks for too much memory."""
 BULKY_PASSES = ("optimize_transpose", "fold_constants", "remove_identity", "remove_back_to_back")
 QUANTISED = ("Conv", "ConvTranspose")
 """Nearly all of the arithmetic. The rest in eight bits costs conversions and answers and gains nothing."""
