@@ -2,7 +2,8 @@
 
     weights/NAME/  best.weights.h5  model.json  README.md  config.json  metrics.jsonl  validation_metrics.json
 
-They lie in `weights/` of the current folder, of the source tree, or of the installed package, and are read like runs.
+They lie in `weights/` of the current folder or of the source tree, and are read like runs. A wheel has none: what was
+learned from data for non-commercial use does not belong into a package under the MIT licence.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from carlaseg.config import nearest
 from carlaseg.errors import CheckpointError
 
 FOLDER = "weights"
-PACKAGE = Path(__file__).resolve().parents[1]
+SOURCE_TREE = Path(__file__).resolve().parents[2]
 
 
 def kept_folders() -> tuple[Path, ...]:
     """Where kept weights are looked for, in this order."""
-    return (Path(FOLDER), PACKAGE.parent / FOLDER, PACKAGE / FOLDER)
+    return (Path(FOLDER), SOURCE_TREE / FOLDER)
 
 
 def kept_names() -> tuple[str, ...]:
