@@ -16,12 +16,18 @@ from carlaseg.wire.values import (
     VehicleControl,
     VehiclePhysics,
     WalkerControl,
+    WheelPhysics,
 )
 
 RED, YELLOW, GREEN, OFF = 0, 1, 2, 3
 """CARLA's traffic light states."""
 
 DEFAULT_SPEED_LIMIT_KMH = 30.0
+MAX_STEER_DEG = 50.0
+"""Front wheels at full lock; with 35 the client's TrafficManager comes out of tight corners 0.7 m off the lane."""
+FACTORY_PHYSICS = VehiclePhysics(
+    wheels=(WheelPhysics(max_steer_angle=MAX_STEER_DEG),) * 2 + (WheelPhysics(max_steer_angle=0.0),) * 2
+)
 """What a CARLA vehicle has before it passes a speed sign."""
 
 
@@ -122,6 +128,7 @@ class Tyres:
     physics: VehiclePhysics
     friction: float
     stiffness: float
+    steer_limit_rad: float
 
 
 @dataclass(kw_only=True)
@@ -148,7 +155,7 @@ class Vehicle(Visible):
     control: VehicleControl = field(default_factory=VehicleControl)
     ackermann: AckermannControl | None = None
     speed: float = 0.0
-    physics: VehiclePhysics = field(default_factory=VehiclePhysics)
+    physics: VehiclePhysics = FACTORY_PHYSICS
     ground_friction: float | None = None
     tyres: Tyres | None = None
     has_gravity: bool = True
@@ -226,12 +233,14 @@ class Sensor(Actor):
         blueprint: tells what it measures.
         period_s: simulation time between two measurements, 0 for every tick.
         since_last_s: simulation time since the last measurement; None before the first.
+        credit_s: by how much the last measurement came later than its period, at most a period: the next comes earlier.
         measurements: how many there were: the noise's only clock.
     """
 
     blueprint: Blueprint
     period_s: float = 0.0
     since_last_s: float | None = None
+    credit_s: float = 0.0
     measurements: int = 0
 
 

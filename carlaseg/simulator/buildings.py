@@ -16,6 +16,7 @@ from carlaseg.simulator.ground import Ground
 from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.pavement import Frontage, Pavement
+from carlaseg.simulator.poses import normalize_deg
 from carlaseg.simulator.scene import LevelBox, Pose
 
 Array = NDArray[np.float64]
@@ -212,7 +213,7 @@ def _building(
         _balconies(builder, front, base, style, instance)
     height = _roof(builder, corners, top, style, instance, rng)
     x, y = corners.mean(axis=0)
-    pose = Pose(float(x), float(-y), (foot + top + height) / 2, yaw=float(-np.degrees(front.heading)))
+    pose = Pose(float(x), float(-y), (foot + top + height) / 2, yaw=normalize_deg(-float(np.degrees(front.heading))))
     boxes.append(LevelBox(BUILDING_TAG, pose, (front.width / 2, front.depth / 2, (top + height - foot) / 2)))
 
 

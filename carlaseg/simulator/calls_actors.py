@@ -23,14 +23,16 @@ def _record(caller: Caller, actor: Actor) -> ActorRecord:
     return actor.record(caller.token(actor.stream_id) if actor.stream_id else b"")
 
 
-def spawned(caller: Caller, description: ActorDescription, transform: Transform, parent: int) -> Actor:
-    """Return a new actor, with its stream open."""
-    return caller.simulation.spawn(description, pose_of(transform), parent)
+def spawned(caller: Caller, description: ActorDescription, transform: Transform, parent: int | None) -> Actor:
+    """Return a new actor, with its stream open; `parent` is None for none."""
+    if parent == 0:  # an actor that was meant to be fixed to one that there is not
+        raise SimulatorError("unable to attach actor: parent actor 0 not found")
+    return caller.simulation.spawn(description, pose_of(transform), parent or 0)
 
 
 def spawn_actor(caller: Caller, description: ActorDescription, transform: Transform) -> ActorRecord:
     """Put a new actor into the world."""
-    return _record(caller, spawned(caller, description, transform, 0))
+    return _record(caller, spawned(caller, description, transform, None))
 
 
 def spawn_actor_with_parent(

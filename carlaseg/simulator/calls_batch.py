@@ -43,7 +43,7 @@ def _run(caller: Caller, raw: object, where: str, for_actor: int | None = None, 
     """Run a command and return the id of the actor it was about."""
     command = parse_command(raw, where, for_actor, depth)
     if isinstance(command, commands.SpawnActor):
-        actor = calls_actors.spawned(caller, command.description, command.transform, command.parent or 0)
+        actor = calls_actors.spawned(caller, command.description, command.transform, command.parent)
         for place, follower in enumerate(command.do_after):
             try:
                 _run(caller, follower, f"{where}, do_after {place}", actor.actor_id, depth + 1)

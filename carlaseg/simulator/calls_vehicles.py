@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from carlaseg.errors import SimulatorError
 from carlaseg.simulator.actors import Vehicle
 from carlaseg.simulator.calls_session import Caller
+from carlaseg.simulator.skeletons import bones_of, in_world
 from carlaseg.simulator.vehicles import local_of, reported_control
 from carlaseg.wire.values import (
     AckermannControl,
     AckermannGains,
     LightState,
+    Vector3,
     VehicleControl,
     VehiclePhysics,
     VehicleTelemetry,
@@ -46,11 +48,18 @@ def apply_ackermann_controller_settings(caller: Caller, actor_id: int, gains: Ac
 
 
 def get_physics_control(caller: Caller, actor_id: int) -> VehiclePhysics:
-    """A vehicle's physics as last set, with the friction of the trigger it is in."""
+    """A vehicle's physics as last set, with the friction of the trigger it is in and where its wheels are."""
     actor = caller.simulation.world.remembered(actor_id)
     if not isinstance(actor, Vehicle):
         actor = caller.simulation.world.find(actor_id, Vehicle)
-    return actor.effective_physics
+    physics = actor.effective_physics
+    places = [in_world(actor, bone) for bone in bones_of(actor)[1:]]
+    # Centimetres, as CARLA has them there alone.
+    wheels = tuple(
+        replace(wheel, position=Vector3(100.0 * place.x, 100.0 * place.y, 100.0 * place.z))
+        for wheel, place in zip(physics.wheels, places, strict=False)
+    )
+    return replace(physics, wheels=wheels + physics.wheels[len(wheels) :])
 
 
 def apply_physics_control(caller: Caller, actor_id: int, physics: VehiclePhysics) -> None:

@@ -22,6 +22,7 @@ HEIGHT_CELL_M = 4.0
 MAX_CELLS = 4_000_000
 # A road this far above the ground below it is a bridge.
 BRIDGE_M = 0.8
+_STEEPEST_ROAD = 0.12
 _NEAR_CELL_M = 8.0
 _FAR_CELL_M = 32.0
 _COARSE_CELL_M = 16.0
@@ -186,18 +187,27 @@ class Ground:
         points = []
         for lane in self._pavement.strips:
             for line in (lane.left, lane.right, (lane.left + lane.right) / 2):
-                fine = np.concatenate([line, (line[1:] + line[:-1]) / 2])
-                points.append(fine[fine[:, 2] - self.height(fine[:, :2]) > BRIDGE_M])
-        raised = np.concatenate(points)
+                points += [line, (line[1:] + line[:-1]) / 2]
+        lanes = np.concatenate(points)
+        is_raised = lanes[:, 2] - self.height(lanes[:, :2]) > BRIDGE_M
+        raised, low = lanes[is_raised], lanes[~is_raised]
         if len(raised) < _FEWEST_DECK_POINTS:
             return np.zeros((0, 0), np.float32)
+        # Where a deck ends its road goes on falling: with a level continuation a car would hang in the air, then drop.
+        reach_m = 3 * HEIGHT_CELL_M
+        ends, nearest = shapely.STRtree(shapely.points(raised[:, :2])).query_nearest(
+            shapely.points(low[:, :2]), max_distance=reach_m, all_matches=False
+        )
+        away_m = np.linalg.norm(low[ends, :2] - raised[nearest, :2], axis=1)
+        goes_on = np.abs(low[ends, 2] - raised[nearest, 2]) < _STEEPEST_ROAD * away_m + BRIDGE_M / 2
+        road = np.concatenate([raised, low[ends[goes_on]]])
         gx, gy = self._corners()
         places = np.column_stack([gx.ravel(), gy.ravel()])
         tree = shapely.STRtree(shapely.points(raised[:, :2]))
         near, _ = tree.query(shapely.points(places), predicate="dwithin", distance=1.5 * HEIGHT_CELL_M)
         result = np.full(len(places), np.nan, np.float32)
         near = np.unique(near)
-        result[near] = HeightField(raised)(places[near])
+        result[near] = HeightField(road)(places[near])
         return result.reshape(gx.shape)
 
     def _under_bridges(self) -> BaseGeometry:

@@ -18,6 +18,7 @@ from carlaseg.simulator.lots import Lots, rectangle
 from carlaseg.simulator.mesh import MeshBuilder, Model, strip
 from carlaseg.simulator.pavement import Pavement
 from carlaseg.simulator.polygon_mesh import tessellate
+from carlaseg.simulator.poses import normalize_deg
 from carlaseg.simulator.scene import LevelBox, Pose
 
 Array = NDArray[np.float64]
@@ -169,7 +170,9 @@ def _train(builder: MeshBuilder, track: Array, boxes: list[LevelBox], rng: np.ra
         place = track[0, :2] + ahead * u
         z = float(np.interp(u, np.arange(len(track)) * 8.0, track[:, 2])) + _BED_M + _RAIL_M
         builder.stamp(_car(color, k == 0), [(*place, z)], [heading], instances=np.array([instance], np.uint16))
-        pose = Pose(float(place[0]), float(-place[1]), z + _CAR_HIGH_M / 2 + 0.5, yaw=-float(np.degrees(heading)))
+        pose = Pose(
+            float(place[0]), float(-place[1]), z + _CAR_HIGH_M / 2 + 0.5, yaw=normalize_deg(-float(np.degrees(heading)))
+        )
         boxes.append(LevelBox(TRAIN_TAG, pose, (_CAR_M / 2, _CAR_HALF_M, _CAR_HIGH_M / 2 + 0.5)))
 
 

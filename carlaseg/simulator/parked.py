@@ -11,6 +11,7 @@ from carlaseg.simulator import bodies
 from carlaseg.simulator.bodies.coarse import coarsened
 from carlaseg.simulator.mesh import MeshBuilder, Model
 from carlaseg.simulator.pavement import LaneStrip, Pavement
+from carlaseg.simulator.poses import normalize_deg
 from carlaseg.simulator.roads_mesh import ROAD_TAG
 from carlaseg.simulator.scene import BodyKind, LevelBox, Pose, VisibleActor
 
@@ -42,7 +43,7 @@ def park_vehicles(builder: MeshBuilder, pavement: Pavement, boxes: list[LevelBox
             continue
         builder.stamp(model, np.array([place for place, _ in spots]), np.array([turn for _, turn in spots]))
         for (x, y, z), turn in spots:
-            pose = Pose(float(x), float(-y), float(z) + extent[2], yaw=float(-np.degrees(turn)))
+            pose = Pose(float(x), float(-y), float(z) + extent[2], yaw=normalize_deg(-float(np.degrees(turn))))
             boxes.append(LevelBox(CAR_TAG, pose, extent))
 
 

@@ -71,7 +71,10 @@ class TrafficLightSite:
 
     Attributes:
         signal_id: the OpenDRIVE signal's id, as text.
-        pose: foot of the pole, CARLA frame; yaw is the way its lamps face.
+        pose: foot of the pole, CARLA frame. As in CARLA its forward axis lies across the road, to the left of those who
+            come: a quarter turn on from where its lamps face.
+        trigger_center: middle of what CARLA calls its trigger volume, on the lanes it governs, in `pose`'s frame.
+        trigger_extent: half sizes of that box in metres, x across the lanes.
         junction_id: lights of one junction form a group.
         phase: lights of one group with the same phase are green together.
         stop_zones: float32 polygons (K, 2), CARLA frame x, y; a vehicle whose front is inside obeys it.
@@ -81,6 +84,8 @@ class TrafficLightSite:
 
     signal_id: str
     pose: Pose
+    trigger_center: tuple[float, float, float]
+    trigger_extent: tuple[float, float, float]
     junction_id: int
     phase: int
     stop_zones: tuple[FloatArray, ...]

@@ -154,8 +154,12 @@ class SensorSuite:
         elapsed_s = self._world.delta_s
         if sensor.since_last_s is not None and sensor.period_s > 0.0:
             sensor.since_last_s += self._world.delta_s
-            if sensor.since_last_s + _TICK_TOLERANCE_S < sensor.period_s:
+            waited_s = sensor.since_last_s + sensor.credit_s
+            if waited_s + _TICK_TOLERANCE_S < sensor.period_s:
                 return None
+            # As Unreal's ticks do: a period that is no multiple of the time step keeps its mean rate.
+            overrun_s = waited_s - sensor.period_s
+            sensor.credit_s = min(overrun_s, sensor.period_s) if overrun_s > _TICK_TOLERANCE_S else 0.0
             elapsed_s = sensor.since_last_s
         sensor.since_last_s = 0.0
         sensor.measurements += 1

@@ -229,9 +229,9 @@ def _lanes(*, linked: bool, painted: bool) -> list[str]:
     def line(number: int, kind: str, width: float, mark: str) -> str:
         link = (number, number) if linked else (None, None)
         marks = [(0.0, mark if painted else "none", "white")]
-        return lane_line(
-            number, kind, [(0.0, width, 0.0, 0.0)] if width else [], marks, link if width else (None, None)
-        )
+        change = "both" if mark == "broken" and painted else "none"
+        widths = [(0.0, width, 0.0, 0.0)] if width else []
+        return lane_line(number, kind, widths, marks, link if width else (None, None), change)
 
     return [
         "<left>",

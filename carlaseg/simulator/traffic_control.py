@@ -11,6 +11,7 @@ from carlaseg.simulator.lots import Lots
 from carlaseg.simulator.mesh import MeshBuilder
 from carlaseg.simulator.opendrive import RoadNetwork
 from carlaseg.simulator.pavement import SIDEWALK_M
+from carlaseg.simulator.poses import normalize_deg, rotation_matrix, unrotate
 from carlaseg.simulator.scene import LevelBox, Pose, TrafficLightSite
 from carlaseg.simulator.sign_models import light_head, sign_model
 
@@ -18,6 +19,7 @@ Array = NDArray[np.float64]
 
 POLE_TAG, LIGHT_TAG, SIGN_TAG = 6, 7, 8
 _ZONE_M = 10.0
+_TRIGGER_BACK_M, _TRIGGER_HALF_DEPTH_M, _TRIGGER_HALF_HEIGHT_M = 2.0, 1.0, 1.0
 _POLE_BACK_M = 0.7
 _FROM_KERB_M = 0.45
 _POLE_HEIGHT_M = 6.0
@@ -89,15 +91,28 @@ def _light(builder: MeshBuilder, approach: Approach, phase: int, lots: Lots, box
         boxes.append(_box(LIGHT_TAG, head, faces, (0.2, 0.25, 0.55)))
     boxes.append(_box(POLE_TAG, foot + [0, 0, _POLE_HEIGHT_M / 2], faces, (0.11, 0.11, _POLE_HEIGHT_M / 2)))
     number = approach.signal.id if approach.signal else f"{road.id}{'e' if approach.at_end else 's'}"
+    # Source of the quarter turn: CARLA 0.9.16, TrafficLightManager, SpawnSignals.
+    pose = Pose(float(foot[0]), float(-foot[1]), float(foot[2]), yaw=normalize_deg(90.0 - float(np.degrees(faces))))
+    middle, half_width = _trigger(approach)
     return TrafficLightSite(
         signal_id=number,
-        pose=Pose(float(foot[0]), float(-foot[1]), float(foot[2]), yaw=float(-np.degrees(faces))),
+        pose=pose,
+        trigger_center=unrotate(rotation_matrix(pose), (middle.x - pose.x, middle.y - pose.y, middle.z - pose.z)),
+        trigger_extent=(half_width, _TRIGGER_HALF_DEPTH_M, _TRIGGER_HALF_HEIGHT_M),
         junction_id=approach.junction,
         phase=phase,
         stop_zones=(_stop_zone(approach),),
         head_center_town=heads.astype(np.float32),
         head_heading_rad=float(faces),
     )
+
+
+def _trigger(approach: Approach) -> tuple[Pose, float]:
+    """Middle of a box across all lanes that a light governs, CARLA frame, and half its width."""
+    back_m = min(_TRIGGER_BACK_M, approach.road.length / 2)
+    inner, outer = approach.edges(back_m)
+    x, y, z = approach.road.points(np.array([approach.s_at(back_m)]), np.array([(inner + outer) / 2]))[0]
+    return Pose(float(x), float(-y), float(z) + _TRIGGER_HALF_HEIGHT_M), abs(outer - inner) / 2
 
 
 def _stop_zone(approach: Approach) -> NDArray[np.float32]:
@@ -120,5 +135,6 @@ def _sign(builder: MeshBuilder, kind: str, foot: Array, faces: float, lots: Lots
 
 
 def _box(tag: int, center: Array, heading: float, extent: tuple[float, float, float]) -> LevelBox:
-    pose = Pose(float(center[0]), float(-center[1]), float(center[2]), yaw=float(-np.degrees(heading)))
+    yaw = normalize_deg(-float(np.degrees(heading)))
+    pose = Pose(float(center[0]), float(-center[1]), float(center[2]), yaw=yaw)
     return LevelBox(tag, pose, extent)

@@ -12,7 +12,7 @@ from carlaseg.simulator.actors import Tyres, Vehicle
 from carlaseg.simulator.elevation import Elevation
 from carlaseg.simulator.poses import ZERO, Triple, normalize_deg, rotate, rotation_matrix, unrotate
 from carlaseg.simulator.scene import Pose
-from carlaseg.wire.values import Vector3, VehicleControl, VehiclePhysics
+from carlaseg.wire.values import AckermannControl, Vector3, VehicleControl, VehiclePhysics
 
 THROTTLE_MPS2 = 4.0
 BRAKE_MPS2 = 8.0
@@ -21,8 +21,7 @@ ROLLING_MPS2 = 0.02
 """With these four the client's TrafficManager holds 26.8 km/h for a target of 27."""
 FULL_FRICTION = 2.0
 FULL_STIFFNESS = 500.0
-MAX_STEER_DEG = 50.0
-"""Front wheels at full lock; with 35 the client's TrafficManager comes out of tight corners 0.7 m off the lane."""
+_STEEPEST_STEER_DEG = 85.0
 WHEELBASE_SHARE = 0.6
 """Wheelbase over length; 2.9 m for a car of 4.8 m."""
 SHORTEST_WHEELBASE_M, LONGEST_WHEELBASE_M = 1.6, 2.9
@@ -75,21 +74,20 @@ def _drive(vehicle: Vehicle, ground: Elevation, dt_s: float) -> None:
         (velocity[2] - before[2]) / dt_s,
     )
     vehicle.velocity = velocity
-    vehicle.angular_velocity = (0.0, 0.0, math.degrees(yaw_rate))
+    # A rising nose turns against the axis to the right, in a left-handed frame.
+    pitch_rate = (vehicle.pose.pitch - pose.pitch) / dt_s
+    vehicle.angular_velocity = (pitch_rate * sin_yaw, -pitch_rate * cos_yaw, math.degrees(yaw_rate))
     vehicle.travelled_m += chord
 
 
 def _next_speed(vehicle: Vehicle, dt_s: float) -> float:
     control, speed, physics = vehicle.control, vehicle.speed, vehicle.physics
-    if vehicle.ground_friction is not None:
-        physics = vehicle.effective_physics
-    tyres = vehicle.tyres
-    if tyres is None or tyres.physics is not physics:
-        tyres = vehicle.tyres = _tyres(physics)
+    tyres = _tyres_of(vehicle)
     grip = min(max(tyres.friction / FULL_FRICTION, 0.0), 1.0) if vehicle.has_gravity else 0.0
     push = min(max(tyres.stiffness / FULL_STIFFNESS, 0.0), 1.0) * grip
     if vehicle.ackermann is not None:
         wanted = (vehicle.ackermann.speed - speed) * ACKERMANN_GAIN_PER_S
+        vehicle.control = _pedals(vehicle, vehicle.ackermann, wanted, tyres.steer_limit_rad)
         return speed + min(max(wanted, -BRAKE_MPS2 * grip), THROTTLE_MPS2 * push) * dt_s
     drive = THROTTLE_MPS2 * min(max(control.throttle, 0.0), 1.0) * push * (-1.0 if control.reverse else 1.0)
     drag = DRAG_PER_S * physics.drag_coefficient / _DEFAULT_DRAG
@@ -99,15 +97,38 @@ def _next_speed(vehicle: Vehicle, dt_s: float) -> float:
     return math.copysign(max(abs(speed) - slowing, 0.0), speed)
 
 
+def _tyres_of(vehicle: Vehicle) -> Tyres:
+    physics = vehicle.physics if vehicle.ground_friction is None else vehicle.effective_physics
+    tyres = vehicle.tyres
+    if tyres is None or tyres.physics is not physics:
+        tyres = vehicle.tyres = _tyres(physics)
+    return tyres
+
+
+def _pedals(vehicle: Vehicle, wanted: AckermannControl, acceleration: float, steer_limit_rad: float) -> VehicleControl:
+    """Return what a driver would do for an Ackermann control: that is what the client reads back."""
+    reverse = wanted.speed < 0.0
+    ahead = -acceleration if reverse else acceleration
+    return VehicleControl(
+        min(max(ahead / THROTTLE_MPS2, 0.0), 1.0),
+        min(max(wanted.steer / steer_limit_rad, -1.0), 1.0) if steer_limit_rad else 0.0,
+        min(max(-ahead / BRAKE_MPS2, 0.0), 1.0),
+        reverse=reverse,
+        manual_gear_shift=vehicle.control.manual_gear_shift,
+        gear=vehicle.control.gear,
+    )
+
+
 def _tyres(physics: VehiclePhysics) -> Tyres:
     wheels = physics.wheels
     friction = sum(wheel.tire_friction for wheel in wheels) / len(wheels) if wheels else 0.0
     stiffness = sum(wheel.long_stiff_value for wheel in wheels) / len(wheels) if wheels else 0.0
-    return Tyres(physics, friction, stiffness)
+    steer_deg = max((wheel.max_steer_angle for wheel in wheels), default=0.0)
+    return Tyres(physics, friction, stiffness, math.radians(min(max(steer_deg, 0.0), _STEEPEST_STEER_DEG)))
 
 
 def _steer_rad(vehicle: Vehicle) -> float:
-    limit = math.radians(MAX_STEER_DEG)
+    limit = _tyres_of(vehicle).steer_limit_rad
     if vehicle.ackermann is not None:
         return min(max(vehicle.ackermann.steer, -limit), limit)
     return limit * min(max(vehicle.control.steer, -1.0), 1.0)

@@ -8,7 +8,7 @@ from carlaseg.simulator.actors import Walker
 from carlaseg.simulator.elevation import Elevation
 from carlaseg.simulator.poses import ZERO, pose_of
 from carlaseg.simulator.scene import Pose
-from carlaseg.wire.values import Transform
+from carlaseg.wire.values import Transform, Vector3, WalkerControl
 
 KERB_M = 0.4
 """A walker put down this little above the ground stands on something (a kerb) and keeps that height."""
@@ -27,8 +27,9 @@ def stand(walker: Walker, ground: Elevation) -> None:
 
 
 def step_walker(walker: Walker, ground: Elevation, dt_s: float) -> None:
-    """Move a walker by one tick of its control; one that the client navigates is moved by the client alone."""
+    """Move a walker by one tick of its control, unless the client's navigation has just put it somewhere."""
     if walker.navigated:
+        walker.navigated = False
         return
     control, pose = walker.control, walker.pose
     direction = control.direction
@@ -51,6 +52,8 @@ def follow_navigation(walker: Walker, surface: Transform, speed: float) -> None:
     pose = pose_of(surface)
     yaw = math.radians(pose.yaw)
     walker.navigated = True
+    # As CARLA does: a walker that the client no longer navigates goes on the way it went.
+    walker.control = WalkerControl(Vector3(math.cos(yaw), math.sin(yaw), 0.0), speed)
     walker.pose = Pose(pose.x, pose.y, pose.z + walker.extent[2], 0.0, pose.yaw, 0.0)
     walker.velocity = (speed * math.cos(yaw), speed * math.sin(yaw), 0.0)
     walker.travelled_m += math.hypot(pose.x - before.x, pose.y - before.y)

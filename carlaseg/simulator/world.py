@@ -78,8 +78,9 @@ class World:
                     0, "traffic.traffic_light", (AttributeValue("role_name", AttributeType.STRING, ""),)
                 ),
                 pose=site.pose,
-                extent=(0.4, 0.4, 2.5),
-                center=(0.0, 0.0, 2.5),
+                # What the client calls its trigger volume, and finds the stop waypoints of its lanes by.
+                extent=site.trigger_extent,
+                center=site.trigger_center,
                 tag=TRAFFIC_LIGHT_TAG,
                 site=site,
             )

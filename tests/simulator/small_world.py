@@ -37,7 +37,15 @@ OPENDRIVE = (
 def light_site(signal_id="7", phase=0, x=100.0, junction=1) -> TrafficLightSite:
     zone = np.array([(x - 10, 0), (x, 0), (x, 3.5), (x - 10, 3.5)], np.float32)
     return TrafficLightSite(
-        signal_id, Pose(x, 5.0), junction, phase, (zone,), np.array([[x, -5.0, 4.0]], np.float32), 0.0
+        signal_id,
+        Pose(x, 5.0),
+        (-1.75, 0.0, 1.0),
+        (1.75, 1.0, 1.0),
+        junction,
+        phase,
+        (zone,),
+        np.array([[x, -5.0, 4.0]], np.float32),
+        0.0,
     )
 
 

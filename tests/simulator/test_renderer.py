@@ -462,7 +462,7 @@ def test_an_actor_is_as_bright_as_a_wall_of_its_colour_in_sun_and_shade(azimuth_
 
 def test_a_traffic_light_shows_the_colour_of_its_state_and_keeps_its_tag() -> None:
     site = TrafficLightSite(
-        "7", Pose(10, 0, 0), 1, 0, (), np.array([[10, 0, 2]], np.float32), math.pi
+        "7", Pose(10, 0, 0), (0, 0, 1), (1, 1, 1), 1, 0, (), np.array([[10, 0, 2]], np.float32), math.pi
     )  # faces -x, towards the camera
     head = made.box("plain", 7, (10, 0, 2), (0.13, 0.2, 0.5), color=(20, 20, 20), instance=900)
     renderer = Renderer(made.town_of(head, lights=(site,)))

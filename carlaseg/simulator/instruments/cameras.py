@@ -166,10 +166,10 @@ class EventCamera(Camera):
 
     def messages(self, pictures: Sequence[ByteArray]) -> Iterator[tuple[Buffer, ...]]:
         """Return the events; none for the first picture, nor a message when there are none, as in CARLA."""
-        grey = pictures[0][..., :3].astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32) / np.float32(255)
-        bright = np.log(np.float32(self.number("log_eps", 0.001)) + grey)
-        if not is_true(self.sensor.attributes, "use_log", True):
-            bright = grey
+        bright = pictures[0][..., :3].astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32)
+        if is_true(self.sensor.attributes, "use_log", True):
+            # Without the logarithm thresholds are of 0-255. Source: CARLA 0.9.16, DVSCamera.cpp.
+            bright = np.log(np.float32(self.number("log_eps", 0.001)) + bright / np.float32(255))
         if self._level is None:
             self._level = bright
             return

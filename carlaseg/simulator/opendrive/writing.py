@@ -71,8 +71,12 @@ def lane_line(
     widths: Records,
     marks: Sequence[tuple[float, str, str]],
     link: Link = (None, None),
+    change: str = "none",
 ) -> str:
-    """One `<lane>`. Driving lanes' widths are linear (third number is b); other lanes' are cubic (c and d)."""
+    """One `<lane>`; `change` says who may cross its outer line, "none" or "both".
+
+    Driving lanes' widths are linear (the third number is b), other lanes' cubic (c and d).
+    """
     ends = zip(("predecessor", "successor"), link, strict=True)
     inside = "".join(f'<{end} id="{lane}"/>' for end, lane in ends if lane is not None)
     inside = f"<link>{inside}</link>" if inside else ""
@@ -83,7 +87,7 @@ def lane_line(
         inside += f'c="{number_text(c)}" d="{number_text(d)}"/>'
     for s, mark, color in marks:
         inside += f'<roadMark sOffset="{number_text(s)}" type="{mark}" weight="standard" color="{color}" '
-        inside += 'width="0.15" laneChange="none"/>'
+        inside += f'width="0.15" laneChange="{change}"/>'
     return f'<lane id="{number}" type="{kind}" level="false">{inside}</lane>'
 
 
