@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 
+from carlaseg.errors import ConfigError
 from carlaseg.memory import keep_freed_memory
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def prepare_backend() -> None:
@@ -19,7 +23,14 @@ def prepare_backend() -> None:
 
     PyTorch's threads are told to sleep while they wait for each other. By default they spin, and where another program
     holds a core each of a step's thousands of barriers lasts a time slice, so that a step takes ten times as long.
+
+    Raises:
+        ConfigError: KERAS_BACKEND names none, or one that is not installed.
     """
+    backend = os.environ.get("KERAS_BACKEND", "")
+    if backend and (backend not in BACKENDS or importlib.util.find_spec(backend) is None):
+        there = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+        raise ConfigError(f"KERAS_BACKEND: expected one that is installed ({', '.join(there)}), received {backend!r}.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
@@ -41,7 +52,7 @@ def standard_error_aside() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             aside.seek(0)
             os.write(2, aside.read())

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import importlib
 import io
+import math
 import os
 import re
 import shlex
@@ -39,7 +40,7 @@ class Command:
         config: dataclass of its settings.
         module: module imported when the verb is called.
         function: function in it; takes the settings, returns the exit code.
-        positional: fields whose flag may be left out, in this order, in front of all other flags.
+        positional: fields whose flag may be left out, in this order.
     """
 
     config: type
@@ -306,22 +307,41 @@ def _plain_reason(text: str) -> str:
 
 
 def _name_positionals(verb: str, command: Command, words: list[str]) -> list[str]:
-    """Give leading words without a flag the flag they stand for: `verify DIR` is `verify --folder DIR`."""
-    leading = 0
-    while leading < len(words) and not words[leading].startswith("-"):
-        leading += 1
-    if leading == 0:
-        return words
-    if leading > len(command.positional):
+    """Give words without a flag the flag they stand for: `verify DIR --deep`, or `verify --deep DIR`."""
+    bare, others = _bare_words(command, words)
+    if len(bare) > len(command.positional):
         expected = " ".join(name.upper() for name in command.positional) or "flags alone"
         raise ConfigError(
-            f"expected {expected}, received {shlex.join(words[:leading])!r}.",
+            f"expected {expected}, received {shlex.join(bare)!r}.",
             (("all flags", f"carlaseg {verb} --help"),),
         )
     named: list[str] = []
-    for name, word in zip(command.positional, words[:leading], strict=False):
+    for name, word in zip(command.positional, bare, strict=False):
         named += [f"--{name.replace('_', '-')}", word]
-    return named + words[leading:]
+    return named + others
+
+
+def _bare_words(command: Command, words: list[str]) -> tuple[list[str], list[str]]:
+    """The words that belong to no flag, and all others; a flag of several values takes all up to the next flag."""
+    takes: dict[str, float] = {"--config": 1, "--help": 0, "-h": 0}
+    for item in dataclasses.fields(command.config):
+        flag = f"--{item.name.replace('_', '-')}"
+        takes[flag] = 0 if item.type in ("bool", bool) else math.inf if "tuple[" in str(item.type) else 1
+        takes[f"--no-{flag[2:]}"] = 0
+    bare: list[str] = []
+    others: list[str] = []
+    wanted = 0.0
+    for word in words:
+        if word.startswith("--") or word == "-h":
+            flag, _, value = word.partition("=")
+            wanted = 0 if value else takes.get(flag.replace("_", "-"), math.inf)
+            others.append(word)
+        elif wanted > 0:
+            wanted -= 1
+            others.append(word)
+        else:
+            bare.append(word)
+    return bare, others
 
 
 def _take_config(words: list[str]) -> tuple[list[str], Path | None]:

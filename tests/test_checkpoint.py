@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shlex
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -295,6 +297,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(run: RunFo
         save_weights(run.weights("best"), _WithAVariableNobodyCanStore(model))
     assert run.weights("best").read_bytes() == before
     assert sorted(path.name for path in run.path.iterdir()) == ["best.weights.h5", "model.json"]
+
+
+def test_a_disk_that_fills_up_under_a_checkpoint_is_an_error_and_not_a_crash(run: RunFolder) -> None:
+    """A limit on a file's size is a full disk that needs no rights; HDF5 on such a disk takes the process with it."""
+    before = run.weights("best").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+        with pytest.raises(CheckpointError, match="What was there before is whole"):
+            save_weights(run.weights("best"), tiny())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert run.weights("best").read_bytes() == before
+    assert not list(run.path.glob(".*"))
 
 
 class _WithAVariableNobodyCanStore:

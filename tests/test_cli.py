@@ -179,6 +179,10 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
         (("record", "--simulator", "unreal"), "embedded"),
         (("record", "--frames"), "--frames"),
         (("verify", "a", "b"), "expected FOLDER"),
+        (("verify", "a", "--deep", "b"), "expected FOLDER"),
+        (("infer", "--name", "../x"), "infer: --name: expected a plain name, received '../x'"),
+        (("infer", "--run", "a", "--weights", "b"), "infer: --run and --weights: expected one network, received 2."),
+        (("train", "--batch-size", "-1"), "train: --batch-size: expected at least 1, received -1"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_sentence_and_exit_code_2(words: tuple[str, ...], expected: str) -> None:
@@ -187,6 +191,19 @@ def test_a_value_that_cannot_be_used_is_one_sentence_and_exit_code_2(words: tupl
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert "╭" not in done.stderr
+
+
+def test_what_a_verb_works_on_may_stand_behind_its_flags(tmp_path: Path) -> None:
+    for words in (["--deep", "{}"], ["{}", "--deep"], ["--alignment", "--deep", "{}"]):
+        done = carlaseg("verify", *(word.format(tmp_path) for word in words))
+        assert done.returncode == 5
+        assert f"verify: {tmp_path}: expected" in done.stderr
+
+
+def test_a_backend_that_is_not_there_is_one_sentence() -> None:
+    done = carlaseg("train", "--dry-run", KERAS_BACKEND="theano")
+    assert done.returncode == 2
+    assert "KERAS_BACKEND: expected one that is installed (tensorflow, " in done.stderr
 
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:

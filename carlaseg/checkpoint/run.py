@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -326,4 +327,5 @@ def whole_file(path: Path) -> Iterator[Path]:
             f"{path}: expected room to write it, received {disk_fault(error)}. What was there before is whole."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only folder, say: its own error is on its way
+            beside.unlink(missing_ok=True)

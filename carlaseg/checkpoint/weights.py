@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shlex
@@ -31,8 +32,10 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None,
     if state is not None:
         groups["optimizer"] = _optimizer_variables(model)
         groups["seeds"] = _seed_states(model)
+    # In memory first: where a disk is full HDF5 fails once more as it closes, and may take the process with it.
     # HDF5 1.10 (2016) keeps small things in less space.
-    with whole_file(path) as beside, h5py.File(beside, "w", libver=("v110", "v110")) as file:
+    held = io.BytesIO()
+    with h5py.File(held, "w", libver=("v110", "v110")) as file:
         file.attrs["carlaseg_format"] = FORMAT
         if state is not None:
             file.attrs["state"] = json.dumps(dict(state))
@@ -45,6 +48,8 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None,
                 file.create_dataset(
                     f"{group}/{name}", data=value, fletcher32=True, chunks=value.shape, track_times=False
                 )
+    with whole_file(path) as beside:
+        beside.write_bytes(held.getbuffer())
 
 
 def load_weights(path: Path, model: Any) -> None:

@@ -70,6 +70,12 @@ class InferConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be done; one input or one thing to write may be given alone."""
         object.__setattr__(self, "input", _words(self.input))
+        if self.name is not None and (self.name in ("", ".", "..") or Path(self.name).name != self.name):
+            raise ConfigError(f"--name: expected a plain name, received {self.name!r}; --output says where.")
+        given = (("--run", self.run != Path("latest")), ("--model", self.model), ("--weights", self.weights))
+        networks = [flag for flag, value in given if value]
+        if len(networks) > 1:
+            raise ConfigError(f"{' and '.join(networks)}: expected one network, received {len(networks)}.")
         object.__setattr__(self, "write", tuple(word for given in self.write for word in given.split(",") if word))
         if self.batch_size is not None:
             check_range("--batch-size", self.batch_size, 1)

@@ -10,7 +10,8 @@ from carlaseg.config.values import Size, check_range, check_seed, or_auto
 from carlaseg.errors import ConfigError
 
 AUTO_SIZE = Size(0, 0)
-AUTO_BATCH = -1
+AUTO_BATCH = -(2**31)
+"""No number that anybody types."""
 
 
 @dataclass(frozen=True, kw_only=True)

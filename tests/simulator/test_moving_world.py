@@ -11,14 +11,15 @@ import pytest
 from small_world import light_site, street
 
 from carlaseg.errors import SimulatorError
-from carlaseg.simulator.actors import GREEN, RED, YELLOW, TrafficLight, Vehicle, Walker
+from carlaseg.simulator.actors import GREEN, MAX_STEER_DEG, RED, YELLOW, TrafficLight, Vehicle, Walker
 from carlaseg.simulator.blueprints import LIBRARY
 from carlaseg.simulator.collisions import Contact, SolidBoxes, contacts_of
 from carlaseg.simulator.scene import Pose
-from carlaseg.simulator.vehicles import set_velocity
+from carlaseg.simulator.vehicles import reported_control, set_velocity
 from carlaseg.simulator.walkers import follow_navigation
 from carlaseg.simulator.world import MAX_TOMBSTONES, World
 from carlaseg.wire.values import (
+    AckermannControl,
     ActorDescription,
     AttributeValue,
     Rotation,
@@ -134,11 +135,46 @@ def test_vehicle_without_physics_stays_where_it_is_put(world):
 def test_walker_navigated_by_the_client_stands_on_the_surface_it_names(world):
     walker = spawn(world, "walker.pedestrian.0001")
     follow_navigation(walker, Transform(Vector3(30.0, 5.0, 0.15), Rotation(0.0, 90.0, 0.0)), 1.4)
-    walker.control = WalkerControl(Vector3(1.0, 0.0, 0.0), 9.0)
-    run(world, 3)
+    run(world, 1)
     assert (walker.pose.x, walker.pose.y) == (30.0, 5.0)
     assert walker.pose.z == pytest.approx(0.15 + walker.extent[2])
     assert walker.velocity == pytest.approx((0.0, 1.4, 0.0))
+    assert walker.control.speed == pytest.approx(1.4)
+
+
+def test_walker_that_nobody_navigates_any_more_moves_as_its_velocity_says(world):
+    walker = spawn(world, "walker.pedestrian.0001")
+    follow_navigation(walker, Transform(Vector3(30.0, 5.0, 0.15), Rotation(0.0, 90.0, 0.0)), 1.4)
+    run(world, 11)
+    assert (walker.pose.x, walker.pose.y) == pytest.approx((30.0, 5.0 + 10 * 0.05 * 1.4))
+    assert walker.velocity == pytest.approx((0.0, 1.4, 0.0))
+    walker.control = WalkerControl()
+    run(world, 1)
+    assert walker.velocity == (0.0, 0.0, 0.0)
+
+
+def test_an_ackermann_drive_shows_the_pedals_it_would_take(world):
+    car = spawn(world, "vehicle.tesla.model3")
+    car.ackermann = AckermannControl(math.radians(10.0), 0.0, 5.0, 0.0, 0.0)
+    run(world, 1)
+    assert reported_control(car).throttle == 1.0
+    assert reported_control(car).steer == pytest.approx(10.0 / MAX_STEER_DEG)
+    run(world, 100)
+    car.ackermann = AckermannControl(0.0, 0.0, 0.0, 0.0, 0.0)
+    run(world, 1)
+    assert reported_control(car).throttle == 0.0
+    assert reported_control(car).brake > 0.5
+
+
+def test_the_front_wheels_turn_as_far_as_the_physics_say(world):
+    car = spawn(world, "vehicle.tesla.model3")
+    car.control = VehicleControl(throttle=0.5, steer=1.0)
+    run(world, 2)
+    assert car.steer_deg == pytest.approx(MAX_STEER_DEG)
+    wheels = tuple(replace(wheel, max_steer_angle=20.0) for wheel in car.physics.wheels)
+    car.physics = replace(car.physics, wheels=wheels)
+    run(world, 1)
+    assert car.steer_deg == pytest.approx(20.0)
 
 
 def test_sensor_follows_its_vehicle_and_stays_when_it_is_gone(world):

@@ -20,8 +20,9 @@ from carlaseg.errors import SimulatorError
 from carlaseg.simulator.elevation import Elevation
 from carlaseg.simulator.opendrive import read_opendrive
 from carlaseg.simulator.pavement import Pavement
+from carlaseg.simulator.poses import compose
 from carlaseg.simulator.renderer.tiles import cut_into_tiles
-from carlaseg.simulator.scene import MeshPart, Town
+from carlaseg.simulator.scene import MeshPart, Pose, Town
 from carlaseg.simulator.town import build_town, town_names
 from carlaseg.simulator.town_opendrive import generate_opendrive
 
@@ -292,8 +293,14 @@ def test_a_light_governs_the_lane_before_it_and_shares_its_phase_with_the_opposi
         assert not waypoint.is_junction
         ahead = waypoint.next(10.0)
         assert all(w.is_junction and w.junction_id == light.junction_id for w in ahead)
-        # Its lamps look against the traffic.
-        assert np.cos(np.radians(waypoint.transform.rotation.yaw - light.pose.yaw)) < -0.99
+        # Its lamps look against the traffic, its own axis lies across the road, to the left.
+        heading_deg = waypoint.transform.rotation.yaw
+        assert np.cos(light.head_heading_rad + np.radians(heading_deg)) < -0.99
+        assert np.cos(np.radians(heading_deg - 90.0 - light.pose.yaw)) > 0.99
+        assert -180.0 <= light.pose.yaw <= 180.0
+        middle = compose(light.pose, Pose(*light.trigger_center))
+        assert shape.contains(shapely.Point(middle.x, middle.y))
+        assert light.trigger_extent[0] == pytest.approx(waypoint.lane_width / 2, abs=0.3)
     for one in lights:
         for other in lights:
             if one.junction_id == other.junction_id:

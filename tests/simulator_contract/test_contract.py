@@ -73,6 +73,11 @@ def test_sensor_tick_of_a_second_measures_at_the_first_and_every_twentieth_tick(
     assert play("sensor_tick")["heard"] == [0, 20, 40]
 
 
+def test_a_sensor_tick_that_is_no_multiple_of_the_step_keeps_its_mean_rate(play):
+    # 50 steps of 0.05 s hold 41 periods of 0.06 s after the first measurement.
+    assert 41 <= play("sensor_tick")["uneven"] <= 42
+
+
 def test_second_client_of_a_sensor_has_the_next_frame_and_leaves_without_harm(play):
     seen = play("second_listener")
     assert seen["seen"][1:] == [seen["frame"], seen["frame"]]
@@ -203,3 +208,12 @@ def test_what_is_not_supported_says_its_name_and_harms_nothing(play, server, req
 def test_tick_without_cameras_is_quick(play):
     # A quarter of a millisecond on an idle machine (docs/simulator.md); the bound leaves room for a loaded one.
     assert play("tick_speed")["median_ms"] < 5.0
+
+
+def test_a_light_s_trigger_volume_leads_to_the_lanes_that_stop_for_it(play):
+    lights = play("stop_waypoints")["lights"]
+    assert len(lights) >= 3
+    for light in lights:
+        assert list(light["before"]) in [list(lane) for lane in light["lanes"]]
+        assert all(light["junction_ahead"])
+        assert abs(light["yaw"]) <= 180.0

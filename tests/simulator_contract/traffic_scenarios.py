@@ -140,3 +140,23 @@ def traffic_lights(client):
         "found": found is not None and found.id == light.id,
         "landmarks": len(world.get_map().get_all_landmarks_of_type("1000001")),
     }
+
+
+def stop_waypoints(client):
+    """Where cars stop for each light, by the client's own walk along the light's trigger volume."""
+    world = client.get_world()
+    carla_map = world.get_map()
+    lights = []
+    for light in world.get_actors().filter("traffic.traffic_light*"):
+        place = light.get_transform()
+        middle = carla_map.get_waypoint(place.transform(light.trigger_volume.location))
+        stops = light.get_stop_waypoints()
+        lights.append(
+            {
+                "lanes": sorted({(one.road_id, one.lane_id) for one in stops}),
+                "before": (middle.road_id, middle.lane_id),
+                "junction_ahead": [any(after.is_junction for after in one.next(6.0)) for one in stops],
+                "yaw": place.rotation.yaw,
+            }
+        )
+    return {"lights": lights}
