@@ -6,6 +6,7 @@ What it gives to the rest are `Sample`s and arrays; it knows neither networks no
 from __future__ import annotations
 
 from carlaseg.dataset.opening import open_dataset
+from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
@@ -31,6 +32,7 @@ __all__ = [
     "open_dataset",
     "read_frames",
     "read_image",
+    "picture_size",
     "read_mask",
     "read_metadata",
     "split_by_drive",

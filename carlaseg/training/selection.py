@@ -1,6 +1,7 @@
 """The classes of a run's masks, counted before it starts.
 
-Nothing is trained before every mask was read once: a damaged file or a strange id ends the run here, not in epoch 7.
+Nothing is trained before every mask was read once, and every image's beginning and end: a file that was cut short or a
+strange id ends the run here, not in epoch 7.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from carlaseg import labels
 from carlaseg.console import Progress
-from carlaseg.dataset import Sample, read_mask
+from carlaseg.dataset import Sample, picture_size, read_mask
 from carlaseg.errors import DatasetError
 from carlaseg.pipeline.batches import WORKERS, ahead
 from carlaseg.pipeline.selection import Selection
@@ -49,7 +50,8 @@ def count_classes(selection: Selection) -> ClassCounts:
     """Read every mask of both parts, and count the classes of the training part.
 
     Raises:
-        DatasetError: a damaged file, an id outside the scheme (names file, pixel and id), or void alone.
+        DatasetError: a damaged mask, an image that is cut short or of another size than its mask, an id outside the
+            scheme (names file, pixel and id), or void alone.
     """
     num_classes = selection.target.num_classes
     pixels = np.zeros(num_classes, np.int64)
@@ -57,8 +59,14 @@ def count_classes(selection: Selection) -> ClassCounts:
     void = validated = 0
 
     def histogram(sample: Sample) -> NDArray[np.int64]:
-        table = selection.tables[sample.scheme or ""]
-        return np.bincount(table[read_mask(sample)].ravel(), minlength=256).astype(np.int64)
+        table, mask = selection.tables[sample.scheme or ""], read_mask(sample)
+        height, width = picture_size(sample.image_path)
+        if mask.shape != (height, width):
+            raise DatasetError(
+                f"{sample.mask_path}: expected a mask of its image's size, {height}x{width}, received "
+                f"{mask.shape[0]}x{mask.shape[1]}. Nothing was trained."
+            )
+        return np.bincount(table[mask].ravel(), minlength=256).astype(np.int64)
 
     samples = chain(selection.train, selection.validation)
     total = len(selection.train) + len(selection.validation)

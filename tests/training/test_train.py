@@ -283,6 +283,21 @@ def test_a_mask_with_an_unknown_id_ends_it_before_the_first_step(folder: Path) -
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "received a truncated file"),
+        (lambda path: cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8)), "a mask of its image's size, 40x40"),
+    ],
+    ids=["cut short", "another size"],
+)
+def test_an_image_that_is_not_whole_ends_it_before_the_first_step(folder: Path, change: Any, expected: str) -> None:
+    change(sorted(folder.rglob("rgb/*.png"))[-1])
+    with pytest.raises(DatasetError, match=expected):
+        train(settings(folder, run="short"))
+    assert not (folder / "runs" / "short").exists()
+
+
 def test_validation_frames_of_void_alone_end_it_before_the_first_step(folder: Path) -> None:
     bare = write_dataset(folder / "bare", frames=2)
     for path in (bare / "seg_raw").iterdir():
