@@ -5,8 +5,8 @@ What it gives to the rest are `Sample`s and arrays; it knows neither networks no
 
 from __future__ import annotations
 
-from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.headers import picture_size
+from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.pictures import read_image, read_mask
 from carlaseg.dataset.reader import read_frames, read_metadata
 from carlaseg.dataset.records import FileRecord, FrameRecord, RecordingMetadata
@@ -30,9 +30,9 @@ __all__ = [
     "Split",
     "intrinsics",
     "open_dataset",
+    "picture_size",
     "read_frames",
     "read_image",
-    "picture_size",
     "read_mask",
     "read_metadata",
     "split_by_drive",
