@@ -55,12 +55,19 @@ def check_train_batch(run: RunFolder, images: Picture, masks: Picture, names: Se
     sheet = _grid(rows, columns=2)
     shown = [index for index in np.unique(masks) if index < len(names)]
     legend = _legend([(names[i], palette[i]) for i in shown], sheet.shape[1])
-    return _write(run.path / "check_train_batch.jpg", np.concatenate([sheet, legend], axis=0))
+    note = _caption("as the network sees it, and with labels: what has no colour is not learned", sheet)
+    return _write(run.path / "check_train_batch.jpg", np.concatenate([note, sheet, legend], axis=0))
 
 
 @never_fatal
 def predictions(
-    run: RunFolder, epoch: int, images: Picture, masks: Picture, predicted: Sequence[Picture], palette: Picture
+    run: RunFolder,
+    epoch: int,
+    images: Picture,
+    masks: Picture,
+    predicted: Sequence[Picture],
+    names: Sequence[str],
+    palette: Picture,
 ) -> Path:
     """predictions/epoch_NNN.jpg: image, truth, prediction of the same validation frames every epoch."""
     rows = [
@@ -76,7 +83,11 @@ def predictions(
     ]
     folder = run.path / "predictions"
     folder.mkdir(exist_ok=True)
-    return _write(folder / f"epoch_{epoch:03d}.jpg", _grid(rows, columns=2))
+    sheet = _grid(rows, columns=2)
+    shown = np.unique(np.concatenate([np.unique(mask) for mask in (*masks, *predicted)]))
+    note = _caption(f"epoch {epoch}: image, truth, prediction", sheet)
+    legend = _legend([(names[i], palette[i]) for i in shown if i < len(names)], sheet.shape[1])
+    return _write(folder / f"epoch_{epoch:03d}.jpg", np.concatenate([note, sheet, legend], axis=0))
 
 
 @never_fatal
@@ -140,7 +151,11 @@ def confusion(run: RunFolder, matrix: NDArray[np.int64], names: Sequence[str]) -
     axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
     ticks = [names[int(i)] for i in shown]
     axes.set_xticks(range(len(shown)), ticks, rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(len(shown)), ticks, fontsize=8)
+    rows = [
+        name if any_true else f"{name} (nowhere)"
+        for name, any_true in zip(ticks, np.any(counts, axis=1).tolist(), strict=True)
+    ]
+    axes.set_yticks(range(len(shown)), rows, fontsize=8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
     axes.set_title("% of the true class's pixels, best weights", fontsize=9, loc="left")
@@ -185,6 +200,12 @@ def _grid(rows: Sequence[Picture], columns: int) -> Picture:
     return sheet
 
 
+def _caption(text: str, sheet: Picture) -> Picture:
+    strip = np.full((22, sheet.shape[1], 3), 255, np.uint8)
+    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
+
+
 def _legend(entries: Sequence[tuple[str, Picture]], width: int) -> Picture:
     cell_wh = (150, 22)
     columns = max(1, width // cell_wh[0])
@@ -199,9 +220,11 @@ def _legend(entries: Sequence[tuple[str, Picture]], width: int) -> Picture:
 
 
 def _write(path: Path, picture: Picture) -> Path:
+    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(picture[..., ::-1]))
+    if not done:
+        raise OSError(f"{path} could not be encoded")
     with whole_file(path) as beside:
-        if not cv2.imwrite(str(beside), np.ascontiguousarray(picture[..., ::-1])):
-            raise OSError(f"{path} could not be encoded")
+        beside.write_bytes(encoded.tobytes())  # OpenCV itself would not say why it cannot write
     return path
 
 

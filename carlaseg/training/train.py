@@ -267,7 +267,8 @@ def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest
             progress.note(f"{'':<8}{line}")
             talk.keep("", line)
             drawn = [outcome.validation.predictions[index] for index in wanted.tolist()]
-            pictures.predictions(run, state.epoch, shown_images, shown_masks, drawn, ready.selection.target.palette)
+            target = ready.selection.target
+            pictures.predictions(run, state.epoch, shown_images, shown_masks, drawn, target.names, target.palette)
             if events is not None:
                 events.add(state.epoch, record)
 

@@ -70,9 +70,10 @@ def test_every_epoch_has_its_figures_and_the_best_one_is_kept(finished: Finished
 def test_the_pictures_show_the_frames_in_their_classes_colours(finished: Finished) -> None:
     _, result = finished
     sheet = cv2.imread(str(result.run / "predictions" / "epoch_003.jpg"))
-    # Two held-out frames: image, truth, prediction, enlarged to 240 rows of 320 columns, two frames a row.
-    assert sheet.shape == (240, 2 * 3 * 320 + 4, 3)
-    sky = sheet[20, 320 + 10]
+    # Two held-out frames: image, truth, prediction, enlarged to 240 rows of 320 columns, two frames a row; a line of
+    # text above, the classes below.
+    assert sheet.shape == (22 + 240 + 28, 2 * 3 * 320 + 4, 3)
+    sky = sheet[22 + 20, 320 + 10]
     assert np.abs(sky.astype(int) - [180, 130, 70]).max() < 12
     for name in ("check_classes.png", "check_train_batch.jpg", "confusion.png", "curves.png"):
         assert cv2.imread(str(result.run / name)).std() > 10
@@ -310,7 +311,7 @@ def test_validation_frames_of_void_alone_end_it_before_the_first_step(folder: Pa
 def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
+    monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
     result = train(settings(folder, epochs=1))
     assert result is not None
     assert "predictions could not be drawn" in capsys.readouterr().err
