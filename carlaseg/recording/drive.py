@@ -75,8 +75,8 @@ class Drive:
         rig: the sensors to mount on the ego.
         watch: gets the seconds of the stages "simulator" and "wait".
         saved_ticks: of the drive, saved by an earlier recording that this one goes on with.
-        rest_between: let sensors that remember nothing rest in ticks that are not saved: nothing is drawn for them. For the
-            embedded simulator; a real camera's exposure and textures settle by drawing.
+        rest_between: let sensors that remember nothing rest in ticks that are not saved, so that nothing is drawn for
+            them. For the embedded simulator; a real camera's exposure and textures settle by drawing.
         cockpit: for a driver at the keyboard, who is shown every tick.
 
     Attributes:

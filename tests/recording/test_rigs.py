@@ -114,6 +114,16 @@ def test_the_rigs_of_published_datasets_see_what_their_calibration_says() -> Non
         ("[[mount]]\nname='a'\nsensors=['gnss', 'gnss']", "gnss_a again"),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'", 'expected a mount with sensors = ["rgb", "semantic"]'),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.depth.fov=3", "received those of depth"),
+        ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.rgb.fov=3", "expected fov_deg beside"),
+        (
+            "[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.rgb.image_size_x=3",
+            "expected size or camera_size",
+        ),
+        (
+            "[[mount]]\nname='a'\nsensors=['gnss']\nattributes.gnss.sensor_tick=1",
+            "expected --every on the command line",
+        ),
+        ("[[mount]]\nname='a'\nsensors=['gnss']\nattributes.gnss.role_name='hero'", "expected the mount's name"),
         ("[[mount]", "expected TOML"),
     ],
 )
