@@ -311,6 +311,11 @@ class Drive:
         broken = self._rules.broken(self._standing, self._events.noticed(frame))
         if broken is not None:
             self._act_on(broken.reason, broken.action)
+        if self.tick_count in self._saved_ticks:
+            # What its frame on disk says has been said.
+            self._events.let_go_before(frame)
+            self._own_events = []
+            self._restarts_in_a_row = 0
         return frame
 
     def _unsaved_tick(self) -> None:
