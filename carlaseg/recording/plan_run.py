@@ -147,7 +147,7 @@ def _record_drive(plan: Plan, drive: PlannedDrive, server: ServerProcess | None,
 def _attempt(config: RecordConfig) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     try:
         return record_in_child(config, quiet=True), "What was wrong stands above.", ()
-    except SimulatorError as error:
+    except (SimulatorError, Interrupted) as error:
         say("note", error.message)
         return error.exit_code, error.message, error.next_steps
 
