@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from carlaseg.config import nearest
 from carlaseg.errors import ConfigError, SimulatorError, TrafficOutOfStep
 from carlaseg.recording.connection import connect
-from carlaseg.recording.orphans import find_orphans
+from carlaseg.recording.orphans import find_orphans, world_moves
 from carlaseg.recording.synchrony import is_marked, make_synchronous
 from carlaseg.recording.traffic_watch import TrafficWatch
 
@@ -137,9 +137,18 @@ class Session:
             self.client.set_files_base_folder(str(self._files_folder))
         try:
             self.world = self.client.get_world()
-            self._found_settings = self.world.get_settings()
-            self.found_synchronous = bool(self._found_settings.synchronous_mode)
-            if is_marked(self._found_settings.fixed_delta_seconds):
+            found = self.world.get_settings()
+            self.found_synchronous = bool(found.synchronous_mode)
+            if self.found_synchronous and world_moves(self.world):
+                # Its mode, its town and its actors are in use, even where they carry our tag.
+                raise SimulatorError(
+                    f"{self.host}:{self.port}: expected a server that nobody works on, received ticks of another "
+                    "client. Nothing was changed.",
+                    (("another server", "carlaseg record --port PORT ..."),),
+                )
+            # From here on there is something to put back.
+            self._found_settings = found
+            if is_marked(found.fixed_delta_seconds):
                 self._disown_found_mode()
             self._load_town()
             self._apply_settings()

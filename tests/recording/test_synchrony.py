@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings_made import UNTOUCHED
+from recordings_made import SMALL, UNTOUCHED, wait_for_frames
 
+from carlaseg.dataset.verify import verify
 from carlaseg.recording.synchrony import is_marked, marked
 from carlaseg.simulator.testing import Address
 
@@ -73,3 +75,23 @@ def test_a_server_that_somebody_else_made_wait_is_left_waiting(
     assert run(look, server).stdout.split() == ["True", "0.1"]
     run(SOMEBODY_ELSES, server, "off")
     assert world_state(server) == UNTOUCHED
+
+
+def test_a_server_that_another_recorder_drives_is_left_to_it(server: Address, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "carlaseg", "record", *SMALL, "--port", str(server.port), "--every", "1"]
+    command += ["--output", str(tmp_path)]
+    words = [*command, "--frames", "1000", "--name", "first"]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_frames(tmp_path / "first", 2, first)
+    second = subprocess.run(
+        [*command, "--frames", "2", "--name", "second", "--town", "Town99"], capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 3, second.stderr
+    assert "received ticks of another client. Nothing was changed." in second.stderr
+    assert not (tmp_path / "second").exists()
+    first.terminate()
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 143, said
+    assert "world settings restored" in said
+    assert verify(tmp_path / "first", deep=True).ok
+    assert not (tmp_path / "first" / "dropped.jsonl").exists()
