@@ -27,6 +27,28 @@ from carlaseg.recording.session import Session
 with Session("127.0.0.1", int(sys.argv[1]), fps=10.0, timeout_s=20.0) as session:
     print(session.found_synchronous, session.found_abandoned)
 """
+DISTURBED = """
+import sys, time
+import carla
+from carlaseg.errors import SimulatorError
+from carlaseg.recording.session import Session
+with Session("127.0.0.1", int(sys.argv[1]), fps=20.0, timeout_s=20.0) as session:
+    for _ in range(3):
+        session.tick()
+    other = carla.Client("127.0.0.1", int(sys.argv[1]))
+    other.set_timeout(20.0)
+    settings = other.get_world().get_settings()
+    settings.synchronous_mode = sys.argv[2] == "on"
+    settings.fixed_delta_seconds = float(sys.argv[3])
+    other.get_world().apply_settings(settings)
+    time.sleep(0.5)
+    try:
+        for _ in range(3):
+            session.tick()
+        print("went on")
+    except SimulatorError as error:
+        print(error.message)
+"""
 SOMEBODY_ELSES = """
 import sys, carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]))
@@ -74,6 +96,17 @@ def test_a_server_that_somebody_else_made_wait_is_left_waiting(
     look += ".get_settings(); print(s.synchronous_mode, s.fixed_delta_seconds)"
     assert run(look, server).stdout.split() == ["True", "0.1"]
     run(SOMEBODY_ELSES, server, "off")
+    assert world_state(server) == UNTOUCHED
+
+
+@pytest.mark.parametrize(("mode", "step_s", "received"), [("off", "0.05", "False"), ("on", "0.1", "True")])
+def test_a_client_that_changes_the_settings_in_the_middle_ends_the_session(
+    server: Address, world_state: Callable[[Address], dict[str, Any]], mode: str, step_s: str, received: str
+) -> None:
+    done = run(DISTURBED, server, mode, step_s)
+    assert done.returncode == 0, done.stderr
+    assert f"received synchronous_mode={received}, fixed_delta_seconds={step_s}" in done.stdout
+    assert "Is another client changing the settings?" in done.stdout
     assert world_state(server) == UNTOUCHED
 
 
