@@ -176,6 +176,8 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
         (("record", "--name", ".."), "record: --name: expected a folder's name, received the path '..'."),
         (("record", "--camera-z", "nan"), "record: --camera-z: expected -100 to 100, received nan."),
         (("infer", "--tiles", "99999x99999"), "infer: --tiles: expected at most 67,108,864 pixels"),
+        (("record", "--size", "100000x100000"), "record: --size: expected at most 67,108,864 pixels, 8192x8192 for"),
+        (("record", "--size", "00x10"), "record: --size: expected HxW in pixels, for example 160x160"),
         (("train", "--config", "nowhere.toml"), "--config nowhere.toml: expected a readable TOML or JSON file"),
         (("evaluate", "--bands", "near"), "evaluate: --bands: expected values of the kind that --help shows, received"),
         (("record", "--frames", "0"), "--frames: expected at least 1, received 0"),
