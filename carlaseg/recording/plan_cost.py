@@ -18,10 +18,10 @@ from typing import Any, Literal
 from carlaseg.config import PlanConfig, RecordConfig, nearest, to_json
 from carlaseg.console import duration, result, say
 from carlaseg.errors import ConfigError, DatasetError, SimulatorError
+from carlaseg.recording.connection import import_carla
 from carlaseg.recording.estimate import LARGEST_SHARE_OF_FREE_DISK, bytes_text
 from carlaseg.recording.plan import Plan, load_plan, refuse_unknown_weathers
 from carlaseg.recording.plan_run import training_words
-from carlaseg.recording.session import import_carla
 
 PROBE_TIMEOUT_S = 900.0
 # In a process of its own, which the client library may end as it likes.

@@ -19,9 +19,9 @@ from carlaseg.console import result, say, stop_on_signal
 from carlaseg.dataset.reader import is_recording, line_count
 from carlaseg.dataset.shards import write_shards
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted, SimulatorError
+from carlaseg.recording.connection import import_carla
 from carlaseg.recording.plan import Plan, PlannedDrive, load_plan, refuse_unknown_weathers, server_words
 from carlaseg.recording.server_process import ServerProcess, wait_until_it_listens
-from carlaseg.recording.session import import_carla
 from carlaseg.recording.supervised import record_in_child
 
 LEDGER_FILE = "plan.jsonl"

@@ -17,9 +17,10 @@ from carlaseg.config import RecordConfig, nearest
 from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording.connection import is_time_out
 from carlaseg.recording.kinds import KINDS, SensorKind
 from carlaseg.recording.orphans import OUR_ROLE
-from carlaseg.recording.session import Session, is_time_out
+from carlaseg.recording.session import Session
 from carlaseg.recording.streams import FrameBarrier, SensorFrame, SensorStream
 
 SHARP = {"motion_blur_intensity": "0.0"}

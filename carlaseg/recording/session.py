@@ -7,17 +7,16 @@ the error that caused it. What cannot be undone, because nobody answers, is kept
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from carlaseg.config import nearest
 from carlaseg.errors import ConfigError, SimulatorError, TrafficOutOfStep
-from carlaseg.recording.connection import connect
+from carlaseg.recording.connection import connect, import_carla, is_time_out
 from carlaseg.recording.orphans import find_orphans, world_moves
 from carlaseg.recording.synchrony import is_marked, make_synchronous
 from carlaseg.recording.traffic_watch import TrafficWatch
@@ -45,27 +44,6 @@ SAME_STEP_S = 1e-4
 
 RESTORE_ROUNDS = 3
 """How often the settings found are put back, at most, until the server has them."""
-
-
-def is_time_out(error: RuntimeError) -> bool:
-    """Whether an error of the client's says that nothing came, rather than what is wrong. It has one kind for both."""
-    return "time-out" in str(error)
-
-
-def import_carla() -> ModuleType:
-    """CARLA's Python client.
-
-    Raises:
-        SimulatorError: it is not installed, with the Pythons it exists for.
-    """
-    try:
-        return importlib.import_module("carla")
-    except ImportError as error:
-        raise SimulatorError(
-            "recording: expected CARLA's Python client, received none: the package `carla` is not installed. It exists "
-            "for Python 3.10 to 3.12 on Linux and Windows (x86-64); training and inference work without it.",
-            (("with Python 3.10, 3.11 or 3.12", "pip install carla==0.9.16"),),
-        ) from error
 
 
 class Session:
