@@ -36,8 +36,9 @@ class Size(NamedTuple):
         Raises:
             ConfigError: the text is not two positive numbers with an x between them, or more than any picture has.
         """
-        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
-        if match is None or "0" in match.groups():
+        # Digits enough for whoever errs by some noughts, and none for Python to refuse.
+        match = re.fullmatch(r"(\d{1,99})x(\d{1,99})", text.strip().lower())
+        if match is None or 0 in map(int, match.groups()):
             raise ConfigError(f"expected HxW in pixels, for example 160x160, received {text!r}.")
         size = cls(int(match[1]), int(match[2]))
         if size.height * size.width > LARGEST_PIXELS:

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from carlaseg.errors import CarlasegError, ConfigError, SimulatorError
+from carlaseg.recording.connection import import_carla
 from carlaseg.recording.drivers import put_at_rest, reported_velocity_mps
-from carlaseg.recording.session import import_carla
 
 NEAR_M = 20.0
 """A destination nearer than this is no drive."""

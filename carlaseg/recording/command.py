@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from carlaseg.config import RecordConfig
 from carlaseg.console import duration, result, say
-from carlaseg.recording.session import import_carla
+from carlaseg.recording.connection import import_carla
 from carlaseg.recording.supervised import is_child, record_in_child, stop_with_parent
 
 if TYPE_CHECKING:

@@ -1,12 +1,34 @@
-"""The first words with a server: is there one, is it CARLA, and of which version?"""
+"""The first words with a server: is there a client for it, is there one, is it CARLA, and of which version?"""
 
 from __future__ import annotations
 
+import importlib
 import socket
 from types import ModuleType
 from typing import Any
 
 from carlaseg.errors import SimulatorError
+
+
+def is_time_out(error: RuntimeError) -> bool:
+    """Whether an error of the client's says that nothing came, rather than what is wrong. It has one kind for both."""
+    return "time-out" in str(error)
+
+
+def import_carla() -> ModuleType:
+    """CARLA's Python client.
+
+    Raises:
+        SimulatorError: it is not installed, with the Pythons it exists for.
+    """
+    try:
+        return importlib.import_module("carla")
+    except ImportError as error:
+        raise SimulatorError(
+            "recording: expected CARLA's Python client, received none: the package `carla` is not installed. It exists "
+            "for Python 3.10 to 3.12 on Linux and Windows (x86-64); training and inference work without it.",
+            (("with Python 3.10, 3.11 or 3.12", "pip install carla==0.9.16"),),
+        ) from error
 
 
 class Lifeline:

@@ -75,8 +75,8 @@ class Drive:
         rig: the sensors to mount on the ego.
         watch: gets the seconds of the stages "simulator" and "wait".
         saved_ticks: of the drive, saved by an earlier recording that this one goes on with.
-        rest_between: let the sensors rest in ticks that are not saved, so that nothing is drawn for them. For the
-            embedded simulator; a real camera's exposure and textures settle by drawing.
+        rest_between: let sensors that remember nothing rest in ticks that are not saved, so that nothing is drawn for
+            them. For the embedded simulator; a real camera's exposure and textures settle by drawing.
         cockpit: for a driver at the keyboard, who is shown every tick.
 
     Attributes:
@@ -168,6 +168,8 @@ class Drive:
             SimulatorError: a sensor does not deliver, or the server does not answer.
         """
         last_before = tick_of_slot(self._config, first_slot) - 1
+        # However far the slot: what remembers begins at the drive's first tick, as it did the first time.
+        self.rig.rest()
         going = self._until_ended(keep_going)
         watched = warmup_ticks(self._config)
         if self._rest_between:
@@ -309,6 +311,11 @@ class Drive:
         broken = self._rules.broken(self._standing, self._events.noticed(frame))
         if broken is not None:
             self._act_on(broken.reason, broken.action)
+        if self.tick_count in self._saved_ticks:
+            # What its frame on disk says has been said.
+            self._events.let_go_before(frame)
+            self._own_events = []
+            self._restarts_in_a_row = 0
         return frame
 
     def _unsaved_tick(self) -> None:

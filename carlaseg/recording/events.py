@@ -46,6 +46,7 @@ class EgoEvents:
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._noticed_until = 0
+        self._wanted_from = 0
         known = {str(blueprint.id) for blueprint in session.world.get_blueprint_library().filter("sensor.other.*")}
         for blueprint_id, receive in (
             ("sensor.other.collision", self._collision),
@@ -58,11 +59,16 @@ class EgoEvents:
         """Events of the simulator's frames before this one that were not taken yet; each once, in order."""
         with self._lock:
             taken = sorted(
-                {event for event in self._events if event.simulator_frame < before_frame},
+                {event for event in self._events if self._wanted_from <= event.simulator_frame < before_frame},
                 key=lambda event: (event.simulator_frame, event.kind, event.details),
             )
             self._events = [event for event in self._events if event.simulator_frame >= before_frame]
         return taken[:MOST_A_FRAME]
+
+    def let_go_before(self, frame: int) -> None:
+        """Let go of what happened in the simulator's frames before this one, also of what has yet to arrive."""
+        with self._lock:
+            self._wanted_from = frame
 
     def noticed(self, before_frame: int) -> frozenset[str]:
         """Kinds of what happened in the simulator's frames before this one, since this was asked last."""

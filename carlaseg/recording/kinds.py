@@ -27,6 +27,9 @@ class SensorKind:
         picture: for cameras, the array of (data, size).
         points: for lidars and radars, the array of the data.
         values: what of the data goes into the frame's line.
+        remembers: whether a measurement depends on those before it: by a pose, a rotation or a count of its noise. Such
+            a sensor measures every tick of a drive, saved or not, or its data would depend on who came first, the tick
+            or the end of its stream.
     """
 
     blueprint: str
@@ -34,6 +37,7 @@ class SensorKind:
     picture: Picture | None = None
     points: Callable[[Any], NDArray[Any]] | None = None
     values: Callable[[Any], dict[str, Any]] | None = None
+    remembers: bool = False
 
     @property
     def is_camera(self) -> bool:
@@ -52,12 +56,12 @@ KINDS: dict[str, SensorKind] = {
     "instance": SensorKind("sensor.camera.instance_segmentation", 4, picture=pictures.as_delivered),
     "depth": SensorKind("sensor.camera.depth", 4, picture=pictures.as_delivered),
     "normals": SensorKind("sensor.camera.normals", 4, picture=pictures.as_delivered),
-    "optical_flow": SensorKind("sensor.camera.optical_flow", 8, picture=pictures.flow),
-    "lidar": SensorKind("sensor.lidar.ray_cast", 16, points=points.lidar, values=points.turn),
+    "optical_flow": SensorKind("sensor.camera.optical_flow", 8, picture=pictures.flow, remembers=True),
+    "lidar": SensorKind("sensor.lidar.ray_cast", 16, points=points.lidar, values=points.turn, remembers=True),
     "semantic_lidar": SensorKind(
-        "sensor.lidar.ray_cast_semantic", 24, points=points.semantic_lidar, values=points.turn
+        "sensor.lidar.ray_cast_semantic", 24, points=points.semantic_lidar, values=points.turn, remembers=True
     ),
-    "radar": SensorKind("sensor.other.radar", 16, points=points.radar),
-    "gnss": SensorKind("sensor.other.gnss", values=points.place_on_earth),
-    "imu": SensorKind("sensor.other.imu", values=points.motion),
+    "radar": SensorKind("sensor.other.radar", 16, points=points.radar, remembers=True),
+    "gnss": SensorKind("sensor.other.gnss", values=points.place_on_earth, remembers=True),
+    "imu": SensorKind("sensor.other.imu", values=points.motion, remembers=True),
 }

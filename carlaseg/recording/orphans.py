@@ -51,7 +51,7 @@ def look_at_server(client: Any) -> ServerState:
     """
     world = client.get_world()
     synchronous = bool(world.get_settings().synchronous_mode)
-    frozen = not _moves(world)
+    frozen = not world_moves(world)
     orphans = 0 if frozen or synchronous else len(find_orphans(list(world.get_actors())))
     return ServerState(synchronous, frozen and synchronous, orphans)
 
@@ -70,7 +70,7 @@ def clear_server(carla: Any, client: Any) -> ServerState:
     world = client.get_world()
     settings = world.get_settings()
     synchronous = bool(settings.synchronous_mode)
-    frozen = synchronous and not _moves(world)
+    frozen = synchronous and not world_moves(world)
     if synchronous and not frozen:
         raise SimulatorError(
             "the server: expected nobody at work on it, received ticks of another client. Nothing was changed.",
@@ -88,9 +88,12 @@ def clear_server(carla: Any, client: Any) -> ServerState:
     return ServerState(synchronous, frozen, len(orphans))
 
 
-def _moves(world: Any) -> bool:
+def world_moves(world: Any) -> bool:
+    """Whether somebody ticks a server, or it runs by itself; costs FROZEN_AFTER_S where nobody does."""
     try:
-        world.wait_for_tick(FROZEN_AFTER_S)
+        # Twice: the last tick of somebody who was killed just now may still come.
+        for _ in range(2):
+            world.wait_for_tick(FROZEN_AFTER_S)
     except RuntimeError:
         return False
     return True

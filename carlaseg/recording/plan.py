@@ -20,6 +20,7 @@ from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.files import unreadable
 from carlaseg.recording.place import FREE_TO_CHANGE
+from carlaseg.recording.weather import weather_preset
 
 SPLITS = ("train", "val", "test")
 TIMES = {"day": 60.0, "evening": 15.0, "sunset": 3.0, "dusk": -4.0, "night": -60.0}
@@ -120,7 +121,7 @@ def load_plan(path: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
 
     Args:
         path: of the TOML file.
-        overrides: settings of `carlaseg record` that win over the plan's `[record]`.
+        overrides: settings of `carlaseg record`, given as flags, that win over the plan's `[record]`.
 
     Raises:
         ConfigError: no such file, not TOML, an unknown key, a town in two splits, a value that cannot be used.
@@ -142,7 +143,8 @@ def load_plan(path: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
     for key in ("town", "weather", "seed", "frames", "driver", "sun_altitude", "name", "plan"):
         if key in common:
             raise ConfigError(
-                f"{where}: expected {key} for each drive by the plan's own lists, received one in [record]."
+                f"{where}: expected {key} for each drive by the plan's own keys, received "
+                + (f"--{key.replace('_', '-')} beside it." if key in (overrides or {}) else "one in [record].")
             )
     common.setdefault("reload", True)
     server = from_mapping(PlannedServer, _table(values, "server", where), f"{where}, [server]")
@@ -150,6 +152,16 @@ def load_plan(path: Path, overrides: Mapping[str, Any] | None = None) -> Plan:
     if not drives:
         raise ConfigError(f"{where}: expected at least one drive, received none: a list is empty.")
     return Plan(path, drives, server)
+
+
+def refuse_unknown_weathers(plan: Plan, carla: Any) -> None:
+    """Make sure that the client knows a plan's weathers: no server need be waited for to say so.
+
+    Raises:
+        ConfigError: it does not; the nearest is named.
+    """
+    for name in dict.fromkeys(drive.config.weather for drive in plan.drives):
+        weather_preset(carla, name, f"plan {plan.path}, weathers")
 
 
 def server_words(command: str) -> list[str]:

@@ -11,14 +11,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from carlaseg.config import PlanConfig, RecordConfig, nearest, to_json
 from carlaseg.console import duration, result, say
 from carlaseg.errors import ConfigError, DatasetError, SimulatorError
+from carlaseg.recording.connection import import_carla
 from carlaseg.recording.estimate import LARGEST_SHARE_OF_FREE_DISK, bytes_text
-from carlaseg.recording.plan import Plan, load_plan
+from carlaseg.recording.plan import Plan, load_plan, refuse_unknown_weathers
+from carlaseg.recording.plan_run import training_words
 
 PROBE_TIMEOUT_S = 900.0
 # In a process of its own, which the client library may end as it likes.
@@ -27,8 +30,7 @@ import json, sys, carla
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
 client.set_timeout(float(sys.argv[3]))
 towns = sorted({str(name).rsplit("/", 1)[-1] for name in client.get_available_maps()})
-weathers = sorted(n for n, v in vars(carla.WeatherParameters).items() if isinstance(v, carla.WeatherParameters))
-print(json.dumps({"towns": towns, "weathers": weathers}))
+print(json.dumps(towns))
 """
 
 
@@ -65,6 +67,10 @@ def plan_command(config: PlanConfig) -> int:
     """
     overrides: dict[str, Any] = {"host": config.host, "port": config.port}
     plan = load_plan(config.plan, {name: value for name, value in overrides.items() if value is not None})
+    if config.probe:
+        # Without a client the probe itself, where one is made, says what is missing.
+        with suppress(SimulatorError):
+            refuse_unknown_weathers(plan, import_carla())
     where = None if config.simulator == "plan" else config.simulator
     cost = cost_of(plan, config.probe_frames if config.probe else None, where)
     _say(plan, cost)
@@ -83,7 +89,7 @@ def cost_of(plan: Plan, probe_frames: int | None, simulator: Literal["server", "
         simulator: where to probe; as the plan says when None. What is done already is the plan's own all the same.
 
     Raises:
-        ConfigError: it names a town or a weather that the server has not.
+        ConfigError: it names a town that the server has not.
         SimulatorError: the server does not answer, or the probe failed.
     """
     left = {drive.folder: drive.config.frames - drive.frames_done() for drive in plan.drives}
@@ -95,7 +101,7 @@ def cost_of(plan: Plan, probe_frames: int | None, simulator: Literal["server", "
         if simulator is not None:
             first = dataclasses.replace(first, simulator=simulator)
         if first.simulator == "server":
-            _refuse_unknown_names(plan, first)
+            _refuse_unknown_towns(plan, first)
         frame_bytes, frame_s, drive_s = _probe(first, probe_frames)
         # Shards hold every file once more.
         copies = 1 if first.shards is None else 2
@@ -138,7 +144,7 @@ def _asked(command: list[str]) -> subprocess.CompletedProcess[str]:
         ) from error
 
 
-def _refuse_unknown_names(plan: Plan, config: RecordConfig) -> None:
+def _refuse_unknown_towns(plan: Plan, config: RecordConfig) -> None:
     command = [sys.executable, "-c", ASK, config.host, str(config.port), str(config.timeout)]
     done = _asked(command)
     if done.returncode != 0:
@@ -148,17 +154,13 @@ def _refuse_unknown_names(plan: Plan, config: RecordConfig) -> None:
             (("counts alone", f"carlaseg plan {shlex.quote(str(plan.path))} --no-probe"),),
         )
     known = json.loads(done.stdout.splitlines()[-1])
-    for key, names in (
-        ("towns", {d.config.town for d in plan.drives}),
-        ("weathers", {d.config.weather for d in plan.drives}),
-    ):
-        unknown = sorted(str(name) for name in names if name not in known[key])
-        if unknown:
-            near = nearest(unknown[0], known[key])
-            raise ConfigError(
-                f"plan {plan.path}: expected {key} of the server ({', '.join(known[key])}), received "
-                f"{', '.join(unknown)}." + (f" Nearest: {near}." if near else "")
-            )
+    unknown = sorted({str(d.config.town) for d in plan.drives} - set(known))
+    if unknown:
+        near = nearest(unknown[0], known)
+        raise ConfigError(
+            f"plan {plan.path}: expected towns of the server ({', '.join(known)}), received {', '.join(unknown)}."
+            + (f" Nearest: {near}." if near else "")
+        )
 
 
 def _say(plan: Plan, cost: PlanCost) -> None:
@@ -172,7 +174,10 @@ def _say(plan: Plan, cost: PlanCost) -> None:
     if cost.byte_count is not None and cost.seconds is not None:
         say("size", f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free")
         say("time", f"~{duration(cost.seconds)} at the probe's pace")
-    say("next", f"carlaseg record --plan {shlex.quote(str(plan.path))}")
+    if cost.drives_left:
+        say("next", f"carlaseg record --plan {shlex.quote(str(plan.path))}")
+    else:
+        say("next", shlex.join(training_words(plan)))
 
 
 def _refuse_what_does_not_fit(plan: Plan, cost: PlanCost) -> None:

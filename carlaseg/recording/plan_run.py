@@ -19,7 +19,8 @@ from carlaseg.console import result, say, stop_on_signal
 from carlaseg.dataset.reader import is_recording, line_count
 from carlaseg.dataset.shards import write_shards
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted, SimulatorError
-from carlaseg.recording.plan import Plan, PlannedDrive, load_plan, server_words
+from carlaseg.recording.connection import import_carla
+from carlaseg.recording.plan import Plan, PlannedDrive, load_plan, refuse_unknown_weathers, server_words
 from carlaseg.recording.server_process import ServerProcess, wait_until_it_listens
 from carlaseg.recording.supervised import record_in_child
 
@@ -41,6 +42,7 @@ def run_plan(config: RecordConfig) -> int:
     """
     assert config.plan is not None
     plan = load_plan(config.plan, settings_beside_the_plan(config))
+    refuse_unknown_weathers(plan, import_carla())
     missing = [drive for drive in plan.drives if drive.frames_done() < drive.config.frames]
     say(
         "plan",
@@ -59,13 +61,13 @@ def run_plan(config: RecordConfig) -> int:
     if config.json:
         result(json.dumps({"drives": len(plan.drives), "frames": done, "folders": roots}))
     else:
-        say("next", shlex.join(_training(plan)))
+        say("next", shlex.join(training_words(plan)))
         for root in roots:
             result(root)
     return 0
 
 
-def _training(plan: Plan) -> list[str]:
+def training_words(plan: Plan) -> list[str]:
     """The words that train on what a plan recorded."""
     of_split = {drive.split: str(drive.config.output) for drive in plan.drives}
     words = ["carlaseg", "train", "--dataset", of_split.get("train") or next(iter(of_split.values()))]
@@ -147,7 +149,7 @@ def _record_drive(plan: Plan, drive: PlannedDrive, server: ServerProcess | None,
 def _attempt(config: RecordConfig) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     try:
         return record_in_child(config, quiet=True), "What was wrong stands above.", ()
-    except SimulatorError as error:
+    except (SimulatorError, Interrupted) as error:
         say("note", error.message)
         return error.exit_code, error.message, error.next_steps
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from carlaseg.errors import ConfigError, SimulatorError
-from carlaseg.recording.session import Session, is_time_out
+from carlaseg.recording.connection import is_time_out
+from carlaseg.recording.session import Session
 
 LINE = re.compile(
     r"^Map: (?P<map>\S+)|^Frame \d+ at (?P<at>[\d.]+) seconds|^ Create (?P<born>\d+): (?P<type>\S+)"

@@ -7,7 +7,7 @@ the pair that makes a frame: an RGB and a semantic camera in the same place with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,10 @@ from carlaseg.config import RecordConfig, nearest
 from carlaseg.dataset.rig_records import InstrumentRecord, Pose, SensorRecord
 from carlaseg.dataset.writer import IMAGES, MASKS
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording.connection import is_time_out
 from carlaseg.recording.kinds import KINDS, SensorKind
 from carlaseg.recording.orphans import OUR_ROLE
-from carlaseg.recording.session import Session, is_time_out
+from carlaseg.recording.session import Session
 from carlaseg.recording.streams import FrameBarrier, SensorFrame, SensorStream
 
 SHARP = {"motion_blur_intensity": "0.0"}
@@ -168,6 +169,7 @@ class Rig:
         self.sensors = tuple(
             _mount(session, ego, sensor, blueprint) for sensor, blueprint in zip(spec.sensors, blueprints, strict=True)
         )
+        self._listening: set[str] = set()
         self._barrier = FrameBarrier((sensor.stream for sensor in self.sensors), session.timeout_s)
 
     @property
@@ -186,13 +188,24 @@ class Rig:
 
     def listen(self) -> None:
         """Open every sensor's stream; data comes from the next tick on."""
-        for sensor in self.sensors:
-            sensor.actor.listen(sensor.stream.receive)
+        self._open(self.sensors)
 
     def rest(self) -> None:
-        """Close every sensor's stream: nothing is drawn for them until `listen`."""
+        """Let sensors measure only what they need: nothing is drawn until `listen` for those that remember nothing.
+
+        The others' streams are open afterwards, or opened.
+        """
+        self._open(sensor for sensor in self.sensors if sensor.spec.what.remembers)
         for sensor in self.sensors:
-            sensor.actor.stop()
+            if sensor.spec.name in self._listening and not sensor.spec.what.remembers:
+                sensor.actor.stop()
+                self._listening.remove(sensor.spec.name)
+
+    def _open(self, sensors: Iterable[MountedSensor]) -> None:
+        for sensor in sensors:
+            if sensor.spec.name not in self._listening:
+                sensor.actor.listen(sensor.stream.receive)
+                self._listening.add(sensor.spec.name)
 
     def collect(self, frame: int, timestamp_s: float) -> dict[str, SensorFrame]:
         """Every sensor's data of exactly this frame and simulation time, by sensor name.

@@ -23,6 +23,15 @@ from carlaseg.recording.kinds import KINDS
 from carlaseg.recording.rig import CameraView, RigSpec, SensorSpec
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+OURS = {
+    "fov": "fov_deg beside the mount's name",
+    "image_size_x": "size or camera_size beside the mount's name",
+    "image_size_y": "size or camera_size beside the mount's name",
+    "sensor_tick": "--every on the command line",
+    "role_name": "the mount's name",
+}
+"""Attributes that a rig's file does not set, and what says the same. Set there, what is written down would be untrue:
+the calibration, the size, the ticks that are saved, and whose actors a killed recording left behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +156,9 @@ def _attributes(tables: Any, kind: str, kinds: tuple[str, ...], where: str) -> d
         raise ConfigError(f"{where}: expected attributes by kind, for example attributes.rgb.gamma = 2.2.")
     if unknown := sorted(set(tables) - set(kinds)):
         raise ConfigError(f"{where}: expected attributes of {', '.join(kinds)}, received those of {unknown[0]}.")
+    for key in tables.get(kind, {}):
+        if key in OURS:
+            raise ConfigError(f"{where}: expected {OURS[key]}, received attributes.{kind}.{key}. Nothing was written.")
     return {str(key): _text(value) for key, value in tables.get(kind, {}).items()}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from carlaseg.children import environment
-from carlaseg.config import RecordConfig, to_json
-from carlaseg.errors import SimulatorError
+from carlaseg.config import RecordConfig, flags_of, to_json
+from carlaseg.errors import Interrupted, SimulatorError
 
 NOTE_VARIABLE = "CARLASEG_RECORDING_NOTE"
 """In a child's environment: the file it writes its recording's folder into."""
@@ -59,7 +60,9 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
 
     Raises:
         SimulatorError: the child was ended, by the client library or by somebody; the recording has been closed.
+        Interrupted: by a signal that was passed on to it while it did not listen for one yet, or no longer.
     """
+    passed_on: list[int] = []
     with tempfile.TemporaryDirectory(prefix="carlaseg_") as temporary:
         settings, note = Path(temporary) / "config.json", Path(temporary) / "folder"
         settings.write_text(json.dumps(to_json(config)), encoding="utf-8")
@@ -75,6 +78,7 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
         )
 
         def pass_on(number: int, frame: FrameType | None) -> None:
+            passed_on.append(number)
             if child.poll() is None:
                 child.send_signal(number)
 
@@ -92,6 +96,14 @@ def record_in_child(config: RecordConfig, quiet: bool = False) -> int:
     # Imported when it is needed: the process that waits shall be light.
     from carlaseg.recording.closing import close_for_another
 
+    if -code in passed_on:
+        # It was asked to stop, and has: until it listens for signals they end it at once.
+        interrupted = Interrupted(
+            f"recording: stopped on request, while it began or ended. {close_for_another(folder)}.",
+            (("go on with it", shlex.join(("carlaseg", "record", *flags_of(config)))),),
+        )
+        interrupted.exit_code = 128 - code
+        raise interrupted
     raise SimulatorError(f"{_what_ended(config, signal.Signals(-code))}. {close_for_another(folder)}.")
 
 

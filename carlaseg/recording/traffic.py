@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from carlaseg.errors import ConfigError, SimulatorError
+from carlaseg.recording.connection import is_time_out
 from carlaseg.recording.orphans import OUR_ROLE
-from carlaseg.recording.session import Session, is_time_out
+from carlaseg.recording.session import Session
 
 PORT_ATTEMPTS = 5
 WALKING_MPS = 1.4

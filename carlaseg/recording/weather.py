@@ -10,8 +10,8 @@ from carlaseg.errors import ConfigError
 DECIMALS = 6
 
 
-def weather_preset(carla: Any, name: str) -> Any:
-    """The weather of that name.
+def weather_preset(carla: Any, name: str, where: str = "--weather") -> Any:
+    """The weather of that name; `where` it was given, for messages.
 
     Raises:
         ConfigError: the client has none of that name; the nearest is named.
@@ -24,7 +24,7 @@ def weather_preset(carla: Any, name: str) -> Any:
     if name not in presets:
         near = nearest(name, presets)
         raise ConfigError(
-            f"--weather: expected one of {', '.join(sorted(presets))}, received {name!r}."
+            f"{where}: expected one of {', '.join(sorted(presets))}, received {name!r}."
             + (f" Nearest: {near}." if near else "")
         )
     preset = presets[name]

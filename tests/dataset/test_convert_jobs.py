@@ -180,6 +180,21 @@ def test_splits_hold_whole_groups_and_train_keeps_one() -> None:
     assert sorted(assign_splits({"a": 1, "b": 1}, 0.5, 0.3, 0).values()) == ["test", "train"]
 
 
+def test_the_drives_held_out_come_as_near_to_the_share_as_any_do() -> None:
+    frames = {"long": 520, "a": 130, "b": 110, "c": 90, "d": 80, "e": 70}
+    held_out = [assign_splits(frames, 0.2, 0.0, seed) for seed in range(20)]
+    shares = {sum(frames[name] for name in frames if split_of[name] == "val") for split_of in held_out}
+    assert shares == {200}
+    assert len({tuple(sorted(split_of.items())) for split_of in held_out}) == 2, "130 + 70 and 110 + 90: by the seed"
+    assert assign_splits({"a": 900, "b": 100}, 0.9, 0.0, 0) == {"a": "val", "b": "train"}
+    assert assign_splits({"a": 900, "b": 800}, 0.01, 0.0, 0) == {"a": "train", "b": "val"}
+    many = {f"drive_{number:04d}": 900 + 7 * number for number in range(2000)}
+    split_of = assign_splits(many, 0.2, 0.1, 0)
+    for split, share in (("val", 0.2), ("test", 0.1)):
+        part = sum(many[name] for name in many if split_of[name] == split)
+        assert part / sum(many.values()) == pytest.approx(share, abs=0.005)
+
+
 def test_towns_can_be_kept_together(drives: Path) -> None:
     for seed in range(4):
         source = Source(drives, None, SplitRule(by="town", val=0.4, seed=seed))

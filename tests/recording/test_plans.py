@@ -90,6 +90,37 @@ def test_a_plan_that_cannot_be_meant_is_refused_in_one_sentence(tmp_path: Path, 
     assert said in caught.value.message
 
 
+def test_a_flag_beside_a_plan_that_has_its_own_key_is_named_as_a_flag(tmp_path: Path) -> None:
+    done = carlaseg("record", "--plan", str(written(tmp_path, WEEKEND)), "--frames", "3")
+    assert done.returncode == 2
+    assert "expected frames for each drive by the plan's own keys, received --frames beside it." in done.stderr
+
+
+@pytest.mark.parametrize("words", [("record", "--plan"), ("plan",)])
+def test_a_plans_weathers_are_looked_at_before_its_server_is_waited_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    text = f'output = "{tmp_path}/out"\ntowns = ["Town01"]\nweathers = ["ClearNoon", "ClearNoom"]\n[record]\nport = 1\n'
+    done = carlaseg(*words, str(written(tmp_path, text)))
+    assert done.returncode == 2
+    assert "plan.toml, weathers: expected one of ClearNight" in done.stderr
+    assert "received 'ClearNoom'. Nearest: ClearNoon." in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_that_is_done_is_not_to_be_recorded_again(tmp_path: Path) -> None:
+    plan = load_plan(written(tmp_path, f'output = "{tmp_path}/out"\ntowns = ["carlaseg_grid"]\nframes = 30\n'))
+    (drive,) = plan.drives
+    shutil.copytree(ROOT / "dataset" / "carlaseg_grid_ClearNoon_seed0001", drive.folder)
+    said = json.loads((drive.folder / "recording.json").read_text())
+    said |= {"configuration": to_json(drive.config), "counts": {"frames": 30}}
+    (drive.folder / "recording.json").write_text(json.dumps(said))
+    done = carlaseg("plan", str(plan.path))
+    assert done.returncode == 0, done.stderr
+    assert "1 drives are there; 0 frames are left" in done.stderr
+    assert f"next    carlaseg train --dataset {tmp_path}/out" in done.stderr
+    assert "record" not in done.stderr.partition("next")[2]
+
+
 def test_a_plan_is_told_from_the_settings_of_one_recording(tmp_path: Path) -> None:
     assert is_plan(written(tmp_path, WEEKEND))
     assert not is_plan(written(tmp_path, "frames = 3\n"))

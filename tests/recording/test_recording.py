@@ -124,6 +124,18 @@ def test_the_same_command_gives_the_same_bytes_and_goes_on_where_it_ended(typed:
     assert verify(folder, deep=True).ok
 
 
+def test_what_happened_before_frames_that_are_there_is_not_told_again(typed: Typed, tmp_path: Path) -> None:
+    words = ("--simulator", "embedded", "--driver", "waypoints", "--seed", "3", "--every", "3", "--size", "48x64")
+    words += ("--warmup", "2", "--settle", "0", "--traffic", "0", "--walkers", "0", "--output", str(tmp_path))
+    for name, frames in (("at_once", 13), ("in_two", 10), ("in_two", 13)):
+        done = typed(*words, "--name", name, "--frames", str(frames), small=False)
+        assert done.returncode == 0, done.stderr
+    at_once = tmp_path / "at_once"
+    events = [event["frame"] for frame in read_frames(at_once, read_metadata(at_once)) for event in frame.events]
+    assert len(events) == 2, "one before the tenth frame, in a tick that is not saved, and one after it"
+    assert (tmp_path / "in_two" / "frames.jsonl").read_bytes() == (at_once / "frames.jsonl").read_bytes()
+
+
 def test_a_town_the_embedded_simulator_has_not_is_a_mistake_of_the_command(typed: Typed, tmp_path: Path) -> None:
     pytest.importorskip("carla", reason="no carla client for this Python or platform")
     done = typed("--simulator", "embedded", "--town", "carlaseg_gird")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from recordings_made import SMALL, UNTOUCHED, wait_for_frames
 
+from carlaseg.children import environment
 from carlaseg.dataset.reader import read_metadata
 from carlaseg.dataset.verify import verify
 from carlaseg.recording.embedded import EmbeddedSimulator
@@ -65,6 +66,28 @@ def test_a_signal_ends_it_after_the_current_frame(
     assert "go on with it  carlaseg record" in said
     assert_valid(tmp_path / "drive", 5)
     assert world_state(server) == UNTOUCHED
+
+
+@pytest.mark.parametrize("words", [("--name", "drive"), ("--plan", "plan.toml")])
+def test_a_signal_in_its_first_moment_ends_it_as_any_other(tmp_path: Path, words: tuple[str, ...]) -> None:
+    pytest.importorskip("carla", reason="no carla client for this Python or platform")
+    (tmp_path / "plan.toml").write_text('towns = ["carlaseg_grid"]\nframes = 3\n[record]\nsimulator = "embedded"\n')
+    command = [sys.executable, "-m", "carlaseg", "record", *words, "--simulator", "embedded"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline_s = time.monotonic() + 30.0
+    while not children.read_text().split() and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    # Its parent listens for signals by then; it itself, which has yet to import anything, does not.
+    time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "recording: stopped on request, while it began or ended. Nothing was written." in said
+    assert "killed" not in said
+    assert "go on with" in said
 
 
 def test_a_dead_server_ends_it_at_once(tmp_path: Path) -> None:

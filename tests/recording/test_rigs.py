@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,16 @@ def test_the_rigs_of_published_datasets_see_what_their_calibration_says() -> Non
         ("[[mount]]\nname='a'\nsensors=['gnss', 'gnss']", "gnss_a again"),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'", 'expected a mount with sensors = ["rgb", "semantic"]'),
         ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.depth.fov=3", "received those of depth"),
+        ("[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.rgb.fov=3", "expected fov_deg beside"),
+        (
+            "[[mount]]\nname='a'\nsensors=['rgb']\nsize='4x4'\nattributes.rgb.image_size_x=3",
+            "expected size or camera_size",
+        ),
+        (
+            "[[mount]]\nname='a'\nsensors=['gnss']\nattributes.gnss.sensor_tick=1",
+            "expected --every on the command line",
+        ),
+        ("[[mount]]\nname='a'\nsensors=['gnss']\nattributes.gnss.role_name='hero'", "expected the mount's name"),
         ("[[mount]", "expected TOML"),
     ],
 )
@@ -201,6 +212,58 @@ def test_a_rig_records_each_sensor_without_loss_and_says_where_it_sits(
     assert "whose rgb_roof has other settings. Nothing was changed." in refused.stderr
     assert (folder / "recording.json").read_bytes() == before
     assert json.loads(before)["counts"]["frames"] == 3
+
+
+WITH_MEMORY = """
+size = "48x64"
+
+[[mount]]
+name = "front"
+sensors = ["rgb", "semantic", "optical_flow", "lidar", "radar", "imu"]
+location_m = [1.6, 0.0, 1.7]
+attributes.lidar.rotation_frequency = 7
+attributes.lidar.points_per_second = 20000
+"""
+
+RESTED = """
+import sys
+from carlaseg.recording.rig import Rig
+from carlaseg.recording.rig_file import parse_rig
+from carlaseg.recording.session import Session
+from carlaseg.recording.traffic import Traffic
+with Session("127.0.0.1", int(sys.argv[1]), fps=20.0, timeout_s=20.0) as session:
+    rig = Rig(session, Traffic(session, 0, None).spawn_ego(), parse_rig(sys.argv[2], "rig", "test"))
+    for turn in (rig.rest, rig.listen, rig.rest):
+        turn()
+        session.tick()
+        print(*(sensor.spec.kind for sensor in rig.sensors if sensor.actor.is_listening()))
+"""
+
+
+def test_sensors_that_remember_what_they_measured_last_are_never_put_to_rest(server: Address) -> None:
+    words = [sys.executable, "-c", RESTED, str(server.port), WITH_MEMORY]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    resting, awake, resting_again = done.stdout.splitlines()
+    assert awake == "rgb semantic optical_flow lidar radar imu"
+    assert resting == resting_again == "optical_flow lidar radar imu"
+
+
+@pytest.mark.slow
+def test_a_recording_by_sensors_with_a_memory_goes_on_to_the_same_bytes(
+    typed: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "rig.toml").write_text(WITH_MEMORY)
+    words = ("--simulator", "embedded", "--rig", str(tmp_path / "rig.toml"), "--every", "3", "--warmup", "12")
+    words += ("--traffic", "2", "--walkers", "0", "--driver", "waypoints", "--output", str(tmp_path))
+    for name, frames in (("at_once", 5), ("in_two", 2), ("in_two", 5)):
+        done = typed(*words, "--name", name, "--frames", str(frames), small=False)
+        assert done.returncode == 0, done.stderr
+    at_once, in_two = tmp_path / "at_once", tmp_path / "in_two"
+    files = [file.relative_to(at_once) for file in at_once.rglob("*") if file.suffix in (".png", ".npy", ".jsonl")]
+    files = [file for file in files if file.name != "contact_sheet.png"]
+    assert len(files) > 5 * 5
+    assert [file for file in files if (at_once / file).read_bytes() != (in_two / file).read_bytes()] == []
 
 
 def test_sensors_and_attributes_the_server_lacks_are_named_in_one_sentence(

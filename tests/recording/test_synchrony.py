@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings_made import UNTOUCHED
+from recordings_made import SMALL, UNTOUCHED, wait_for_frames
 
+from carlaseg.dataset.verify import verify
 from carlaseg.recording.synchrony import is_marked, marked
 from carlaseg.simulator.testing import Address
 
@@ -24,6 +26,28 @@ import sys
 from carlaseg.recording.session import Session
 with Session("127.0.0.1", int(sys.argv[1]), fps=10.0, timeout_s=20.0) as session:
     print(session.found_synchronous, session.found_abandoned)
+"""
+DISTURBED = """
+import sys, time
+import carla
+from carlaseg.errors import SimulatorError
+from carlaseg.recording.session import Session
+with Session("127.0.0.1", int(sys.argv[1]), fps=20.0, timeout_s=20.0) as session:
+    for _ in range(3):
+        session.tick()
+    other = carla.Client("127.0.0.1", int(sys.argv[1]))
+    other.set_timeout(20.0)
+    settings = other.get_world().get_settings()
+    settings.synchronous_mode = sys.argv[2] == "on"
+    settings.fixed_delta_seconds = float(sys.argv[3])
+    other.get_world().apply_settings(settings)
+    time.sleep(0.5)
+    try:
+        for _ in range(3):
+            session.tick()
+        print("went on")
+    except SimulatorError as error:
+        print(error.message)
 """
 SOMEBODY_ELSES = """
 import sys, carla
@@ -73,3 +97,34 @@ def test_a_server_that_somebody_else_made_wait_is_left_waiting(
     assert run(look, server).stdout.split() == ["True", "0.1"]
     run(SOMEBODY_ELSES, server, "off")
     assert world_state(server) == UNTOUCHED
+
+
+@pytest.mark.parametrize(("mode", "step_s", "received"), [("off", "0.05", "False"), ("on", "0.1", "True")])
+def test_a_client_that_changes_the_settings_in_the_middle_ends_the_session(
+    server: Address, world_state: Callable[[Address], dict[str, Any]], mode: str, step_s: str, received: str
+) -> None:
+    done = run(DISTURBED, server, mode, step_s)
+    assert done.returncode == 0, done.stderr
+    assert f"received synchronous_mode={received}, fixed_delta_seconds={step_s}" in done.stdout
+    assert "Is another client changing the settings?" in done.stdout
+    assert world_state(server) == UNTOUCHED
+
+
+def test_a_server_that_another_recorder_drives_is_left_to_it(server: Address, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "carlaseg", "record", *SMALL, "--port", str(server.port), "--every", "1"]
+    command += ["--output", str(tmp_path)]
+    words = [*command, "--frames", "1000", "--name", "first"]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_frames(tmp_path / "first", 2, first)
+    second = subprocess.run(
+        [*command, "--frames", "2", "--name", "second", "--town", "Town99"], capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 3, second.stderr
+    assert "received ticks of another client. Nothing was changed." in second.stderr
+    assert not (tmp_path / "second").exists()
+    first.terminate()
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 143, said
+    assert "world settings restored" in said
+    assert verify(tmp_path / "first", deep=True).ok
+    assert not (tmp_path / "first" / "dropped.jsonl").exists()
