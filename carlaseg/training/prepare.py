@@ -195,7 +195,7 @@ def _build(config: TrainConfig, selection: Selection, counts: ClassCounts, weigh
     return Built(
         model,
         options,
-        scorer(model, weights),
+        scorer(model),
         None if config.ema is None else Averaged(model),
         for_training(
             selection.train, tables, size, config.batch_size, config.augment, config.seed, config.cache,

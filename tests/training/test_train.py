@@ -22,8 +22,10 @@ from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
 from carlaseg.training import train as story
 from carlaseg.training.listing import models_command
+from carlaseg.training.loop import validate
 from carlaseg.training.memory import largest_pictures
 from carlaseg.training.network import network_options
+from carlaseg.training.prepare import prepare
 from carlaseg.training.train import TrainResult, train, train_command
 
 Finished = tuple[Path, TrainResult]
@@ -65,6 +67,17 @@ def test_every_epoch_has_its_figures_and_the_best_one_is_kept(finished: Finished
     assert best["epoch"] == result.best_epoch
     # The weights were saved at that epoch: scored again, they give the same figure.
     assert result.scores.mean_iou == best["val_mean_iou"]
+
+
+def test_the_validation_loss_is_plain_whatever_the_weights_of_the_classes(folder: Path) -> None:
+    losses = []
+    for class_weights in ("none", "median"):
+        ready = prepare(settings(folder, class_weights=class_weights))
+        assert (ready.weights is None) == (class_weights == "none")
+        validation = validate(ready.scoring, ready.validation, ready.selection.target.num_classes, ())
+        assert validation is not None
+        losses.append(validation.loss)
+    assert losses[0] == losses[1]
 
 
 def test_the_pictures_show_the_frames_in_their_classes_colours(finished: Finished) -> None:
