@@ -93,8 +93,8 @@ class TrainConfig:
     """With --coordinator: which of the processes this one is, from 0, which keeps the run."""
     minutes: float | None = None
     """Stop after so many minutes as Ctrl-C would: saved, ready for --resume."""
-    patience: int = 0
-    """Stop after so many epochs without a better validation mIoU; 0 never does."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation mIoU; 0, as a new run without it, never does."""
     cache: Literal["none", "ram", "disk"] = "ram"
     """Where decoded frames are kept: in memory for later epochs, or on disk for later runs as well."""
     seed: int = 0
@@ -135,7 +135,8 @@ class TrainConfig:
         check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
         check_range("--weight-decay", self.weight_decay, 0.0)
         check_seed(self.seed)
-        check_range("--patience", self.patience, 0)
+        if self.patience is not None:
+            check_range("--patience", self.patience, 0)
         check_range("--label-smoothing", self.label_smoothing, 0.0, 0.5)
         if self.warmup_epochs is not None:
             check_range("--warmup-epochs", self.warmup_epochs, 0.0)

@@ -127,6 +127,23 @@ def test_a_run_stops_when_it_gets_no_better(folder: Path) -> None:
     assert result.epochs == result.best_epoch + 1
 
 
+def test_a_run_that_patience_ended_goes_on_without_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_moves: dict[str, Any] = {"schedule": "constant", "learning_rate": 1e-8, "augment": "none"}
+    first = train(settings(folder, epochs=3, patience=1, **nothing_moves))
+    assert first is not None
+    assert first.epochs == 2
+
+    same = train(TrainConfig(resume=first.run, epochs=4))
+    assert same is not None
+    assert same.epochs == 2
+    said = "2 epochs were done before; the last 1 no better: --patience above 1, or --patience 0 for none, goes on"
+    assert said in capsys.readouterr().err
+
+    result = train(TrainConfig(resume=first.run, patience=0))
+    assert result is not None
+    assert result.epochs == 4
+
+
 # === Interrupted and continued ===
 
 
