@@ -20,10 +20,12 @@ from carlaseg.checkpoint import RunFolder, load_model, save_weights
 from carlaseg.cli import COMMANDS, parse
 from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
+from carlaseg.pipeline import cache
+from carlaseg.training import prepare as preparing
 from carlaseg.training import train as story
 from carlaseg.training.listing import models_command
 from carlaseg.training.loop import validate
-from carlaseg.training.memory import largest_pictures
+from carlaseg.training.memory import largest_pictures, step_bytes
 from carlaseg.training.network import network_options
 from carlaseg.training.prepare import prepare
 from carlaseg.training.train import TrainResult, train, train_command
@@ -271,6 +273,26 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_would(folder: Path) ->
     assert label == "would fit"
     assert 0 < int(flags.removeprefix("--batch-size ")) < 9000
     assert not (folder / "runs").exists()
+
+
+def test_the_frames_of_both_parts_share_one_promise_of_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    six_frames = 6 * 24 * 32 * 4
+    for room, kept in ((six_frames, (True, False)), (six_frames * 8 // 6, (True, True))):
+        monkeypatch.setattr(cache, "available_bytes", lambda room=room: 2 * room)
+        ready = prepare(settings(folder))
+        assert (ready.train.frames.cached, ready.validation.frames.cached) == kept
+
+
+def test_frames_give_way_to_a_step_that_does_not_fit_beside_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(folder)
+    beside = prepare(config)
+    assert beside.train.frames.cached
+    needed = step_bytes(beside.model, config.size, config.batch_size)
+    monkeypatch.setattr(preparing, "available_memory_bytes", lambda device: needed)
+    ready = prepare(config)
+    assert not ready.train.frames.cached
+    assert not ready.validation.frames.cached
+    assert "every epoch decodes again" in dict(ready.header)["cache"]
 
 
 def test_memory_that_runs_out_in_a_step_is_answered_with_what_should_fit(
