@@ -56,6 +56,22 @@ def test_updates_on_long_vectors_are_those_variable_by_variable(config: TrainCon
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_averages_are_those_of_the_updates_however_many_batches_make_one(precision: Any) -> None:
+    averages = []
+    for accumulate in (1, 4):
+        config = TrainConfig(optimizer="sgd", learning_rate=0.1, ema=0.9, accumulate=accumulate, precision=precision)
+        variables = weights()
+        optimizer = build_optimizer(config, variables)
+        scale = 1.0 if precision == "float32" else float(optimizer.dynamic_scale)
+        for _ in range(5 * accumulate):
+            optimizer.apply([keras.ops.ones(v.shape) * scale for v in variables])
+        optimizer.finalize_variable_values(variables)
+        averages.append([np.array(v) for v in variables])
+    for one, several in zip(*averages, strict=True):
+        np.testing.assert_allclose(several, one, rtol=0, atol=1e-6)
+
+
 def test_an_update_starts_from_the_weights_as_they_are_now() -> None:
     variables = weights()
     optimizer = build_optimizer(TrainConfig(optimizer="sgd", weight_decay=0.0), variables)
