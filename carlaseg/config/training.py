@@ -64,7 +64,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     """Highest learning rate of the schedule."""
     weight_decay: float = 1e-4
-    """Decoupled weight decay; never on batch norm or biases."""
+    """Decoupled weight decay; never on batch norm, biases or PReLU slopes."""
     schedule: Literal["constant", "cosine", "one-cycle", "polynomial", "step"] = "cosine"
     """Learning rate over the run."""
     warmup_epochs: float | None = None

@@ -18,8 +18,11 @@ from keras import ops
 
 from carlaseg.config import TrainConfig
 
-NOT_DECAYED = ("gamma", "beta", "bias")
-"""Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias."""
+NOT_DECAYED = ("gamma", "beta", "bias", "alpha")
+"""Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias, a PReLU's slope.
+
+Source: of the slope He et al. 2015, Delving Deep into Rectifiers, section 2.1: decay would bias it towards ReLU.
+"""
 
 
 def build_optimizer(config: TrainConfig, weights: Sequence[Any]) -> Any:

@@ -84,6 +84,18 @@ def test_an_update_starts_from_the_weights_as_they_are_now() -> None:
     np.testing.assert_array_equal(np.array(variables[0]), 7.0)
 
 
+def test_what_decay_would_only_harm_does_not_decay() -> None:
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 1), keras.layers.PReLU(shared_axes=(1, 2))]
+    )
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, 0.25, "float32"))
+    optimizer = build_optimizer(TrainConfig(weight_decay=0.5), model.trainable_variables)
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables])
+
+    assert {v.name for v in model.weights if (np.array(v) != 0.25).any()} == {"kernel"}
+
+
 def test_weights_that_are_frozen_later_neither_move_nor_decay() -> None:
     variables = weights()
     optimizer = build_optimizer(TrainConfig(weight_decay=0.5), variables)
