@@ -78,7 +78,7 @@ class TrainConfig:
     class_weights: Literal["none", "median", "inverse-log"] = "none"
     """Weights a class in the loss, from the training set's pixel counts."""
     accumulate: int = 1
-    """Batches whose gradients are averaged for one update: a large batch in the memory of a small one."""
+    """Batches whose gradients are averaged for one update, in the memory of one; each counts alike, void or not."""
     clip_norm: float | None = None
     """Largest norm of an update's gradient; longer ones are shortened to it."""
     ema: float | None = None

@@ -195,7 +195,8 @@ def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> t
     talk(
         "memory",
         f"a batch of {ready.config.batch_size} did not fit; going on from the last save with {config.batch_size}, "
-        f"{config.accumulate} batches an update: the updates see the same frames",
+        f"{config.accumulate} batches an update: the updates see the same frames, with the same gradient "
+        "only where batches have equally many labelled pixels",
     )
     ready = rebuilt(ready, config)
     state = _saved_state(run, ready)
