@@ -210,7 +210,7 @@ def keep(run: RunFolder, given: argparse.Namespace, finished: bool, seconds: flo
     selection = select(config)
     model = load_model(run)
     frames = for_evaluation(selection.validation, selection.tables, config.size, config.batch_size)
-    scored = validate(scorer(model, None), frames, CLASSES, ())
+    scored = validate(scorer(model), frames, CLASSES, ())
     assert scored is not None
     scores = Scores.from_confusion(scored.confusion, selection.target.names)
     say("val", f"mIoU {100 * scores.mean_iou:.2f} %   accuracy {100 * scores.pixel_accuracy:.2f} %   {config.size}")

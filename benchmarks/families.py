@@ -92,7 +92,7 @@ def trained(name: str, given: argparse.Namespace) -> dict[str, Any]:
     steps, losses = train_by_the_clock(model, batches, given.minutes * 60, config.learning_rate)
     frames = for_evaluation(selection.validation, selection.tables, config.size, config.batch_size)
     with Averaged(model).in_place(batches, 0):
-        scored = validate(scorer(model, None), frames, selection.target.num_classes, ())
+        scored = validate(scorer(model), frames, selection.target.num_classes, ())
     assert scored is not None
     scores = Scores.from_confusion(scored.confusion, selection.target.names)
     figures = {

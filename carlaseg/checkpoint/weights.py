@@ -14,6 +14,9 @@ from typing import Any
 from carlaseg.checkpoint.run import FORMAT, RunFolder, Which, whole_file
 from carlaseg.errors import CheckpointError, ConfigError
 
+WAITING = "_gradient_accumulator"
+"""How the names of the optimiser's variables end that hold gradients until their update; Keras's own."""
+
 
 def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None, half: bool = False) -> None:
     """Write a network's weights; with `state`, also all that an exact continuation needs.
@@ -21,8 +24,8 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None,
     Args:
         path: file to write, replaced as a whole.
         model: Keras model.
-        state: plain values of the training's own (epoch, step, best score); with it go the optimiser's variables and
-            the random state of every dropout.
+        state: plain values of the training's own (epoch, step, best score); with it go the optimiser's variables,
+            gradients that wait for the rest of their update where some do, and the random state of every dropout.
         half: write weights as float16, for sharing; numbers too large for it stay float32. `load_weights` reads both.
     """
     import h5py
@@ -32,6 +35,9 @@ def save_weights(path: Path, model: Any, state: Mapping[str, Any] | None = None,
     if state is not None:
         groups["optimizer"] = _optimizer_variables(model)
         groups["seeds"] = _seed_states(model)
+        waiting = _waiting_gradients(model)
+        if any(np.any(_array(variable)) for variable in waiting.values()):
+            groups["waiting"] = waiting
     # In memory first: where a disk is full HDF5 fails once more as it closes, and may take the process with it.
     # HDF5 1.10 (2016) keeps small things in less space.
     held = io.BytesIO()
@@ -68,6 +74,8 @@ def load_training_state(path: Path, model: Any) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, of another network or optimiser, or holds no training state.
     """
+    import numpy as np
+
     with _open_weights(path) as file:
         if "state" not in file.attrs:
             raise CheckpointError(f"{path}: expected weights with a training state, received weights alone.")
@@ -78,6 +86,12 @@ def load_training_state(path: Path, model: Any) -> dict[str, Any]:
         _fill(path, file, "weights", {v.path: v for v in model.weights})
         _fill(path, file, "optimizer", _optimizer_variables(model))
         _fill(path, file, "seeds", _seed_states(model))
+        waiting = _waiting_gradients(model)
+        if "waiting" in file:
+            _fill(path, file, "waiting", waiting)
+        else:
+            for variable in waiting.values():
+                variable.assign(np.zeros(tuple(variable.shape), "float32"))
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a readable training state, received {type(state).__name__}.")
     return state
@@ -110,8 +124,17 @@ def load_model(run: RunFolder, which: Which = "best") -> Any:
 
 
 def _optimizer_variables(model: Any) -> dict[str, Any]:
-    """The optimiser's variables, without gradients that wait to be applied: training is saved between two updates."""
-    return {v.path: v for v in model.optimizer.variables if not v.path.endswith("_gradient_accumulator")}
+    """The optimiser's variables, without gradients that wait to be applied."""
+    return {v.path: v for v in model.optimizer.variables if not v.path.endswith(WAITING)}
+
+
+def _waiting_gradients(model: Any) -> dict[str, Any]:
+    """Gradients that wait for the other batches of their update.
+
+    Training is saved after the last batch of an update, and then they are all 0 and need no room in a file; unless loss
+    scaling has left out a batch that overflowed, whose place in the update the next one takes.
+    """
+    return {v.path: v for v in model.optimizer.variables if v.path.endswith(WAITING)}
 
 
 def _seed_states(model: Any) -> dict[str, Any]:

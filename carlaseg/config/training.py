@@ -65,7 +65,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     """Highest learning rate of the schedule."""
     weight_decay: float = 1e-4
-    """Decoupled weight decay; never on batch norm or biases."""
+    """Decoupled weight decay; never on batch norm, biases or PReLU slopes."""
     schedule: Literal["constant", "cosine", "one-cycle", "polynomial", "step"] = "cosine"
     """Learning rate over the run."""
     warmup_epochs: float | None = None
@@ -79,7 +79,7 @@ class TrainConfig:
     class_weights: Literal["none", "median", "inverse-log"] = "none"
     """Weights a class in the loss, from the training set's pixel counts."""
     accumulate: int = 1
-    """Batches whose gradients are averaged for one update: a large batch in the memory of a small one."""
+    """Batches whose gradients are averaged for one update, in the memory of one; each counts alike, void or not."""
     clip_norm: float | None = None
     """Largest norm of an update's gradient; longer ones are shortened to it."""
     ema: float | None = None
@@ -94,8 +94,8 @@ class TrainConfig:
     """With --coordinator: which of the processes this one is, from 0, which keeps the run."""
     minutes: float | None = None
     """Stop after so many minutes as Ctrl-C would: saved, ready for --resume."""
-    patience: int = 0
-    """Stop after so many epochs without a better validation mIoU; 0 never does."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation mIoU; 0, as a new run without it, never does."""
     cache: Literal["none", "ram", "disk"] = "ram"
     """Where decoded frames are kept: in memory for later epochs, or on disk for later runs as well."""
     seed: int = 0
@@ -136,7 +136,8 @@ class TrainConfig:
         check_range("--learning-rate", self.learning_rate, 1e-8, 10.0)
         check_range("--weight-decay", self.weight_decay, 0.0)
         check_seed(self.seed)
-        check_range("--patience", self.patience, 0)
+        if self.patience is not None:
+            check_range("--patience", self.patience, 0)
         check_range("--label-smoothing", self.label_smoothing, 0.0, 0.5)
         if self.warmup_epochs is not None:
             check_range("--warmup-epochs", self.warmup_epochs, 0.0)

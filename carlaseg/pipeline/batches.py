@@ -46,6 +46,7 @@ def for_training(
     crop: Crop | None = None,
     mix: Mix | None = None,
     part: tuple[int, int] = WHOLE,
+    room_bytes: int | None = None,
 ) -> TrainingBatches:
     """Shuffled, augmented batches.
 
@@ -61,12 +62,13 @@ def for_training(
         crop: how frames are cut after the augmentation; not at all when not given.
         mix: share of each dataset in an epoch; when not given every frame comes once.
         part: which part of each batch to make, and of how many: (1, 4) for the second of four processes.
+        room_bytes: most memory that the cache may take; half of what is free when not given.
 
     Raises:
         DatasetError: no samples, or one without a mask.
         ConfigError: an unknown preset.
     """
-    frames = Frames(samples, tables, size, cache)
+    frames = Frames(samples, tables, size, cache, room_bytes)
     return TrainingBatches(frames, batch_size, Augmenter(augment, seed), seed, accumulate, crop, mix, part)
 
 
@@ -76,6 +78,7 @@ def for_evaluation(
     size: tuple[int, int],
     batch_size: int,
     cache: CacheKind = "ram",
+    room_bytes: int | None = None,
 ) -> EvaluationBatches:
     """Batches in the order of the samples, each frame once, never augmented; the last one may be smaller.
 
@@ -85,11 +88,12 @@ def for_evaluation(
         size: (height, width) of the batches.
         batch_size: frames a batch.
         cache: `ram` keeps decoded frames for the next pass, if they fit.
+        room_bytes: most memory that the cache may take; half of what is free when not given.
 
     Raises:
         DatasetError: no samples, or one without a mask.
     """
-    return EvaluationBatches(Frames(samples, tables, size, cache), batch_size)
+    return EvaluationBatches(Frames(samples, tables, size, cache, room_bytes), batch_size)
 
 
 class TrainingBatches:

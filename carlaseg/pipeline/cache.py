@@ -75,7 +75,7 @@ class Frames:
         size: (height, width) of what comes out.
         cache: `ram` keeps every frame once it was decoded, `disk` does in files that later runs find again; both if
             there is room.
-        free_bytes: memory to reckon with; asked of the system when not given.
+        room_bytes: most memory to keep frames in; `room_in_memory` when not given.
 
     Raises:
         DatasetError: no sample, or one without a mask.
@@ -87,7 +87,7 @@ class Frames:
         tables: Mapping[str, NDArray[np.uint8]],
         size: tuple[int, int],
         cache: CacheKind,
-        free_bytes: int | None = None,
+        room_bytes: int | None = None,
     ) -> None:
         if not samples:
             raise DatasetError("batches: expected at least one frame, received none.")
@@ -107,7 +107,7 @@ class Frames:
         self._tables = tables
         self._store: Store | None = None
         if cache == "ram":
-            self._store = self._in_memory(available_bytes() if free_bytes is None else free_bytes)
+            self._store = self._in_memory(room_in_memory() if room_bytes is None else room_bytes)
         elif cache == "disk":
             self._store = self._on_disk()
 
@@ -115,6 +115,17 @@ class Frames:
     def cached(self) -> bool:
         """Whether frames are kept for later epochs."""
         return self._store is not None
+
+    @property
+    def planned_bytes(self) -> int:
+        """Memory that is taken once every frame is kept there; the system counts it as free until then."""
+        store = self._store
+        return store.images.nbytes + store.masks.nbytes if isinstance(store, FramesInMemory) else 0
+
+    def leave_memory(self) -> None:
+        """Keep nothing in memory: from now on each frame is decoded whenever it is asked for."""
+        if isinstance(self._store, FramesInMemory):
+            self._store = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -146,14 +157,14 @@ class Frames:
         if not store.has(index):
             store.put(index, *self._decode(index))
 
-    def _in_memory(self, free: int) -> FramesInMemory | None:
+    def _in_memory(self, room: int) -> FramesInMemory | None:
         needed = len(self.samples) * self.size[0] * self.size[1] * BYTES_A_PIXEL
-        if needed <= free * SHARE_OF_FREE_MEMORY:
+        if needed <= room:
             return FramesInMemory(len(self.samples), self.size)
         console.say(
             "cache",
-            f"none: {len(self.samples)} frames need {needed / 2**30:.1f} GiB, half of the free memory is "
-            f"{free * SHARE_OF_FREE_MEMORY / 2**30:.1f} GiB; every epoch decodes again, unless with --cache disk",
+            f"none: {len(self.samples)} frames need {needed / 2**30:.1f} GiB, and of half of the free memory "
+            f"{max(0, room) / 2**30:.1f} GiB are left for them; every epoch decodes again, unless with --cache disk",
         )
         return None
 
@@ -206,6 +217,11 @@ def resized_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
         return mask
     # NEAREST_EXACT measures from pixel centres, as AREA and LINEAR do; plain NEAREST would shift masks up to the left.
     return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def room_in_memory(processes: int = 1) -> int:
+    """Bytes that one of so many processes on this machine may keep frames in, all its stores together."""
+    return int(available_bytes() * SHARE_OF_FREE_MEMORY / processes)
 
 
 def available_bytes() -> int:

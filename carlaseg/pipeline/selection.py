@@ -8,6 +8,7 @@ for the frames that no weight has seen. The same settings give the same two part
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -94,6 +95,7 @@ def select(settings: DataSettings) -> Selection:
     validation: list[Sequence[Sample]] = []
     unsplit: list[Sequence[Sample]] = []
     opened: list[Dataset] = []
+    left_alone: set[Path] = set()
 
     def samples_of(folder: Path, split: str | None) -> Sequence[Sample]:
         opened.append(open_dataset(folder, settings.scheme, split, masks_required=True))
@@ -101,25 +103,34 @@ def select(settings: DataSettings) -> Selection:
 
     for folder in settings.dataset:
         splits = open_dataset(folder, settings.scheme).splits
+        if "test" in splits:
+            left_alone.add(folder.resolve())
         if {"train", "val"} <= set(splits):
             train.append(samples_of(folder, "train"))
             if not settings.validation:
                 validation.append(samples_of(folder, "val"))
         else:
-            unsplit.append(samples_of(folder, None))
+            unsplit.append(samples_of(folder, _learned_split(folder, splits)))
+    checked_on = []
     for folder in settings.validation:
-        splits = open_dataset(folder, settings.scheme).splits
-        validation.append(samples_of(folder, "val" if "val" in splits else None))
+        split = _checked_split(folder, settings.scheme)
+        validation.append(samples_of(folder, split))
+        if split == "test":
+            left_alone.discard(folder.resolve())
+        checked_on.append(str(folder) if split is None else f"{folder} (its {split})")
 
     notes = ["the layout's own train and val"] if train and not settings.validation else []
     if settings.validation:
         train += unsplit
-        notes.append(f"validation on {', '.join(map(str, settings.validation))}")
+        notes.append(f"validation on {', '.join(checked_on)}")
     elif unsplit:
         parts = split_by_drive(_joined(unsplit), settings.validation_share, settings.seed)
         train.append(parts.train)
         validation.append(parts.validation)
         notes.append(parts.note)
+    if left_alone:
+        # Whoever keeps a test split wants a score of it later that no weight and no choice has seen.
+        notes.append("test frames are left alone")
     learned, checked = _joined(train), _joined(validation)
     if not learned or not checked:
         empty = "train" if not learned else "validate"
@@ -138,6 +149,36 @@ def select(settings: DataSettings) -> Selection:
         tuple(dict.fromkeys(_evidence(data) for data in opened)),
         _mix(learned, settings.dataset, settings.dataset_weights),
     )
+
+
+def _learned_split(folder: Path, splits: Sequence[str]) -> str | None:
+    """The split to train on of a folder that has not both train and val, never test; None where it has no splits.
+
+    Raises:
+        DatasetError: it has test frames alone.
+    """
+    if not splits:
+        return None
+    split = next((name for name in ("train", "val") if name in splits), None)
+    if split is None:
+        raise DatasetError(
+            f"{folder}: expected frames to train on, received a dataset of test frames alone. Nothing was trained.",
+            (("score on them", f"carlaseg train --dataset OTHER --validation {shlex.quote(str(folder))}"),),
+        )
+    return split
+
+
+def _checked_split(folder: Path, scheme: str | None) -> str | None:
+    """The split to validate on of a folder that was named for it: val, else test, else train; None without splits.
+
+    Test frames of published sets mostly come without masks, and cannot be validated on.
+    """
+    splits = open_dataset(folder, scheme).splits
+    if "val" in splits or not splits:
+        return "val" if splits else None
+    if "test" in splits and len(open_dataset(folder, scheme, "test").samples.masked):
+        return "test"
+    return "train" if "train" in splits else "test"
 
 
 def _joined(parts: Sequence[Sequence[Sample]]) -> Sequence[Sample]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.checkpoint import RunFolder, save_weights
+from carlaseg.checkpoint.weights import WAITING
 from carlaseg.config import TrainConfig
 from carlaseg.console import Progress, StopRequest
 from carlaseg.errors import CheckpointError, TrainingDiverged
@@ -92,14 +93,17 @@ class State:
     def counted_in(self, accumulate: int, model: Any) -> State:
         """The same place when an update has another number of batches; the optimiser's count of them follows.
 
-        Needed after a batch was halved because memory ran out. States are saved between updates alone, so that the
-        division leaves nothing over.
+        Needed after a batch was halved because memory ran out. States are saved after a multiple of an update's batches
+        alone, so that the division of the step leaves nothing over; one batch becomes several in the optimiser's count.
         """
         if accumulate == self.accumulate:
             return self
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         count = next(v for v in optimizer.variables if v.path.endswith("/iteration"))
         count.assign(int(count) * accumulate // self.accumulate)
+        for waiting in (v for v in optimizer.variables if v.path.endswith(WAITING)):
+            # A sum of means of batches: as many more batches, each with a mean of its own.
+            waiting.assign(waiting * (accumulate / self.accumulate))
         step = self.step * accumulate // self.accumulate
         loss_sum = self.loss_sum * accumulate / self.accumulate
         return replace(self, step=step, loss_sum=loss_sum, accumulate=accumulate)
@@ -130,7 +134,7 @@ def train_steps(
     stop: StopRequest,
     progress: Progress,
 ) -> None:
-    """Do the steps of the running epoch that are still to do; returns early, between two updates, when asked to stop.
+    """Do the steps of the running epoch that are still to do; returns early, after whole updates, when asked to stop.
 
     Raises:
         TrainingDiverged: the loss of a step is not a finite number; nothing was saved since the last good one.
@@ -156,7 +160,7 @@ def train_steps(
             state.train_s = before_s + now_s - began_s
             progress.advance(config.batch_size, loss=f"{state.loss_sum / state.step:.3f}")
             if state.step % batches.accumulate:
-                continue  # gradients that are not applied yet are in no checkpoint
+                continue  # only an overflow in float16 leaves gradients of a part of an update to be saved
             if stop.requested:
                 return
             if now_s - saved_s > SAVE_EVERY_S:

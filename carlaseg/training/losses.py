@@ -178,27 +178,26 @@ def _look(masks: Any, logits: Any, class_weights: Sequence[float] | None, smooth
 
 
 class PixelScore(keras.layers.Layer):  # type: ignore[misc]
-    """Class ids, cross-entropy and weight of a batch in one pass, so that bytes rather than logits leave the device.
+    """Class ids, cross-entropy and labelled pixels in one pass, so that bytes rather than logits leave the device.
 
-    Validation counts plain cross-entropy whatever the training's loss is: runs can then be compared.
+    Validation counts plain cross-entropy whatever the training's loss and class weights are: runs can then be compared.
 
     Inputs: logits, float32 (B, H, W, C), and masks, uint8 (B, H, W). Outputs: ids, uint8 (B, H, W), and for each image
-    the sum of the weighted losses and of the weights, float32 (B,) each.
+    the sum of the losses and the count of labelled pixels, float32 (B,) each.
     """
 
-    def __init__(self, class_weights: Sequence[float] | None = None, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(dtype="float32", **options)
-        self.class_weights = class_weights
 
     def call(self, inputs: Any) -> Any:
-        """Ids, losses, weights."""
+        """Ids, losses, labelled pixels."""
         logits, masks = inputs
-        pixels = _look(masks, logits, self.class_weights)
-        losses = pixels.cross_entropies() * pixels.weights
-        return ops.cast(ops.argmax(logits, axis=-1), "uint8"), ops.sum(losses, (1, 2)), ops.sum(pixels.weights, (1, 2))
+        pixels = _look(masks, logits, None)
+        losses = pixels.cross_entropies() * pixels.valid
+        return ops.cast(ops.argmax(logits, axis=-1), "uint8"), ops.sum(losses, (1, 2)), ops.sum(pixels.valid, (1, 2))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shapes of the ids, the losses and the weights."""
+        """Shapes of the ids, the losses and the counts."""
         logits, masks = input_shape
         return masks, (logits[0],), (logits[0],)
 

@@ -72,10 +72,10 @@ def compile_for_training(model: Any, config: TrainConfig, class_weights: Sequenc
     model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile(), auto_scale_loss=False)
 
 
-def scorer(model: Any, class_weights: Sequence[float] | None) -> Any:
-    """A model from (images, masks) to (class ids, weighted loss, weight), sharing the network's weights."""
+def scorer(model: Any) -> Any:
+    """A model from (images, masks) to (class ids, loss, labelled pixels), sharing the network's weights."""
     masks = keras.Input(shape=(None, None), dtype="uint8", name="mask")
-    score = PixelScore(class_weights, name="score")([model.output, masks])
+    score = PixelScore(name="score")([model.output, masks])
     scoring = keras.Model([model.inputs[0], masks], score, name="scorer")
     scoring.compile(jit_compile=jit_compile())
     return scoring

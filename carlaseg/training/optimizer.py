@@ -18,8 +18,11 @@ from keras import ops
 
 from carlaseg.config import TrainConfig
 
-NOT_DECAYED = ("gamma", "beta", "bias")
-"""Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias."""
+NOT_DECAYED = ("gamma", "beta", "bias", "alpha")
+"""Weight decay pulls these towards nothing useful: a batch norm's scale, its shift, a bias, a PReLU's slope.
+
+Source: of the slope He et al. 2015, Delving Deep into Rectifiers, section 2.1: decay would bias it towards ReLU.
+"""
 
 
 def build_optimizer(config: TrainConfig, weights: Sequence[Any]) -> Any:
@@ -39,8 +42,7 @@ def build_optimizer(config: TrainConfig, weights: Sequence[Any]) -> Any:
     if config.accumulate > 1:
         common["gradient_accumulation_steps"] = config.accumulate
     if config.ema is not None:
-        # Keras averages after every batch, so that the mean over as many updates takes the root.
-        common |= {"use_ema": True, "ema_momentum": config.ema ** (1 / config.accumulate)}
+        common |= {"use_ema": True, "ema_momentum": config.ema}
     optimizer: Any
     if config.optimizer == "sgd":
         optimizer = FlatSGD(momentum=0.9, nesterov=True, **common)
@@ -146,6 +148,21 @@ class _Flat:
         with keras.StatelessScope(state_mapping=mapping) as scope:
             self.apply(grads)
         return [scope.get_current_value(v) for v in weights], [scope.get_current_value(v) for v in own]
+
+    def _update_model_variables_moving_average(self: Any, trainable_variables: Sequence[Any]) -> None:
+        """Take the weights into their averages after an update; Keras's own does so after each batch of it.
+
+        Between two updates the weights stand still, and an average that went on meanwhile, by whatever root of the
+        momentum, would be another one than that of the same updates from whole batches.
+        """
+        # Keras's own start: up to the first update the average is the weights. `iterations` counts updates.
+        momentum = ops.cast(ops.not_equal(self.iterations, 0), "float32") * self.ema_momentum
+        if self.gradient_accumulation_steps:
+            updates = ops.equal((self._iterations + 1) % self.gradient_accumulation_steps, 0)
+            goes_on = ops.logical_or(updates, ops.equal(self.iterations, 0))
+            momentum = ops.where(goes_on, momentum, 1.0)
+        for weight, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            average.assign(momentum * average + (1 - momentum) * weight)
 
     def finalize_variable_values(self: Any, var_list: Sequence[Any]) -> None:
         """Put the averages in the place of the weights, where averages are kept."""

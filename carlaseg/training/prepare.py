@@ -16,6 +16,7 @@ from carlaseg.config import TrainConfig
 from carlaseg.console import say
 from carlaseg.errors import ConfigError
 from carlaseg.pipeline import Crop, EvaluationBatches, Selection, TrainingBatches, for_evaluation, for_training, select
+from carlaseg.pipeline.cache import room_in_memory
 from carlaseg.training import memory
 from carlaseg.training.class_weights import class_weights
 from carlaseg.training.device import (
@@ -154,7 +155,7 @@ def prepare(config: TrainConfig) -> Prepared:
         size=(config.size.height, config.size.width),
         parameters=built.model.count_params(),
     )
-    _tell_memory(tell, built.model, config, device, card)
+    _tell_memory(tell, built, config, device, card)
     return Prepared(config, config.epochs or DEFAULT_EPOCHS, device, selection, counts, weights, card, header, built)
 
 
@@ -174,6 +175,7 @@ def rebuilt(ready: Prepared, config: TrainConfig) -> Prepared:
     ready.built = None
     free_memory()
     built = _build(config, ready.selection, ready.counts, ready.weights)
+    _make_room(say, built, config, ready.device)
     return replace(ready, config=config, built=built)
 
 
@@ -192,17 +194,47 @@ def _build(config: TrainConfig, selection: Selection, counts: ClassCounts, weigh
         whole_from = (config.epochs or DEFAULT_EPOCHS) - config.full_size_epochs
         crop = Crop(config.crop, rare, whole_from)
     tables, size = selection.tables, config.size
+    # Asked once: a store takes its memory frame by frame, so that the second would be promised the first one's.
+    room = room_in_memory(_processes_here(config))
+    train = for_training(
+        selection.train, tables, size, config.batch_size, config.augment, config.seed, config.cache,
+        config.accumulate, crop, selection.mix, (config.process or 0, config.processes), room,
+    )  # fmt: skip
+    left = room - train.frames.planned_bytes
     return Built(
         model,
         options,
-        scorer(model, weights),
+        scorer(model),
         None if config.ema is None else Averaged(model),
-        for_training(
-            selection.train, tables, size, config.batch_size, config.augment, config.seed, config.cache,
-            config.accumulate, crop, selection.mix, (config.process or 0, config.processes),
-        ),
-        for_evaluation(selection.validation, tables, size, config.batch_size, config.cache),
-    )  # fmt: skip
+        train,
+        for_evaluation(selection.validation, tables, size, config.batch_size, config.cache, left),
+    )
+
+
+def _processes_here(config: TrainConfig) -> int:
+    """Processes of this run on this machine: all of those that were started together, else this one."""
+    together = config.coordinator is not None and config.coordinator.startswith(("127.", "localhost:"))
+    return config.processes if together else 1
+
+
+def _make_room(tell: Tell, built: Built, config: TrainConfig, device: Device) -> int:
+    """Leave the frames out of memory where a step does not fit beside them; returns the bytes they will take there."""
+    free = available_memory_bytes(device)
+    stores = (built.train.frames, built.validation.frames)
+    planned = sum(frames.planned_bytes for frames in stores) * _processes_here(config)
+    if device.is_gpu or free is None or not planned:
+        return 0  # frames lie in the memory of the machine, not in that of its GPU
+    needed = memory.step_bytes(built.model, memory.largest_pictures(config)[1], config.batch_size // config.processes)
+    if needed <= free - planned:
+        return planned
+    for frames in stores:
+        frames.leave_memory()
+    tell(
+        "cache",
+        f"none: a step needs about {memory.gib(needed)} and all frames {memory.gib(planned)} of the "
+        f"{memory.gib(free)} free; every epoch decodes again, unless with --cache disk",
+    )
+    return 0
 
 
 def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: ClassCounts) -> None:
@@ -236,15 +268,19 @@ def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: Cl
         tell("remap", loss)
 
 
-def _tell_memory(tell: Tell, model: Any, config: TrainConfig, device: Device, card: ModelCard) -> None:
+def _tell_memory(tell: Tell, built: Built, config: TrainConfig, device: Device, card: ModelCard) -> None:
+    model = built.model
     images = config.batch_size // config.processes
     flag, size = memory.largest_pictures(config)
     needed = memory.step_bytes(model, size, images)
+    planned = _make_room(tell, built, config, device)
     free = available_memory_bytes(device)
     tell(
         "network",
         f"{card.parameters:,} parameters, {card.num_classes} classes; batch {images} needs about "
-        f"{memory.gib(needed)}" + (f" of {memory.gib(free)} free" if free is not None else ""),
+        f"{memory.gib(needed)}"
+        + (f" of {memory.gib(free)} free" if free is not None else "")
+        + (f", the frames in memory {memory.gib(planned)}" if planned else ""),
     )
     if free is not None and needed > free:
         raise ConfigError(

@@ -195,7 +195,8 @@ def _again(run: RunFolder, ready: Prepared, config: TrainConfig, talk: Log) -> t
     talk(
         "memory",
         f"a batch of {ready.config.batch_size} did not fit; going on from the last save with {config.batch_size}, "
-        f"{config.accumulate} batches an update: the updates see the same frames",
+        f"{config.accumulate} batches an update: the updates see the same frames, with the same gradient "
+        "only where batches have equally many labelled pixels",
     )
     ready = rebuilt(ready, config)
     state = _saved_state(run, ready)
@@ -240,7 +241,7 @@ def _run_epochs(run: RunFolder, ready: Prepared, state: State, stop: StopRequest
     shown_images, shown_masks = ready.validation.frames.gather(wanted)
     images_an_epoch = len(ready.train) * ready.config.batch_size
     if _finished(ready, state):
-        talk("done", f"{state.epoch} epochs were done before; --epochs with a larger number goes on")
+        talk("done", f"{state.epoch} epochs were done before; {_what_goes_on(ready, state)}")
         return
     talk("", TABLE_HEAD)
     done = state.epoch * images_an_epoch + state.step * ready.config.batch_size
@@ -336,8 +337,21 @@ def _event_file(run: RunFolder, config: TrainConfig) -> Iterator[EventFile | Non
 
 
 def _finished(ready: Prepared, state: State) -> bool:
-    patience = ready.config.patience
-    return state.epoch >= ready.epochs or bool(patience and state.epochs_without_better >= patience)
+    return state.epoch >= ready.epochs or _out_of_patience(ready, state)
+
+
+def _out_of_patience(ready: Prepared, state: State) -> bool:
+    return bool(ready.config.patience and state.epochs_without_better >= ready.config.patience)
+
+
+def _what_goes_on(ready: Prepared, state: State) -> str:
+    """What a run that is finished needs to be told before it does another epoch."""
+    more_epochs = "--epochs with a larger number"
+    if not _out_of_patience(ready, state):
+        return f"{more_epochs} goes on"
+    waited = state.epochs_without_better
+    more_patience = f"the last {waited} no better: --patience above {waited}, or --patience 0 for none,"
+    return f"{more_patience} goes on" if state.epoch < ready.epochs else f"{more_patience} and {more_epochs} go on"
 
 
 def _table_line(record: dict[str, Any], epochs: int, epoch_s: float, left_s: float) -> str:

@@ -17,7 +17,7 @@ from carlaseg.errors import DatasetError
 from carlaseg.labels import remap, scheme
 from carlaseg.pipeline import Crop, Mix, for_evaluation, for_inference, for_training, mapped
 from carlaseg.pipeline.batches import ahead
-from carlaseg.pipeline.cache import Frames, available_bytes, resized_image, resized_mask
+from carlaseg.pipeline.cache import Frames, available_bytes, resized_image, resized_mask, room_in_memory
 
 SAME = {SCHEME: scheme(SCHEME).void_table}
 
@@ -125,12 +125,22 @@ def test_resizing_keeps_ids_and_averages_colours() -> None:
 
 
 def test_a_cache_that_does_not_fit_is_left_out_and_says_so(samples, capsys) -> None:
-    frames = Frames(samples, SAME, SIZE, "ram", free_bytes=1000)
+    frames = Frames(samples, SAME, SIZE, "ram", room_bytes=1000)
     assert not frames.cached
     assert "every epoch decodes again" in capsys.readouterr().err
     assert np.array_equal(frames.read(2)[0], frame(2)[0])
     assert Frames(samples, SAME, SIZE, "ram").cached
     assert available_bytes() > 1 << 20
+
+
+def test_frames_say_what_memory_they_will_take_and_give_it_back(samples) -> None:
+    needed = len(samples) * SIZE[0] * SIZE[1] * 4
+    frames = Frames(samples, SAME, SIZE, "ram", room_bytes=needed)
+    assert frames.planned_bytes == needed
+    frames.leave_memory()
+    assert (frames.cached, frames.planned_bytes) == (False, 0)
+    assert not Frames(samples, SAME, SIZE, "ram", room_bytes=needed - 1).cached
+    assert room_in_memory(4) <= available_bytes() / 7
 
 
 def test_frames_on_disk_are_found_again_by_the_next_run_and_never_when_a_file_has_changed(

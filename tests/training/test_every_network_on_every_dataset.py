@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kinds_of_datasets import KINDS, SIZE
 
 from carlaseg import models
 from carlaseg.config import TrainConfig
+from carlaseg.dataset import Sample
 from carlaseg.errors import DatasetError
 from carlaseg.pipeline import for_training, select
 from carlaseg.training.selection import count_classes
@@ -49,6 +51,34 @@ def test_datasets_of_several_kinds_meet_in_the_classes_they_share_by_meaning(tmp
     assert [selection.train[index].town for index in batches.order(0)].count("aachen") == 6
     # Sky, road and car, and nothing else, out of either.
     assert set(np.unique(np.concatenate([batches.batch(0, step)[1] for step in range(2)]))) == {0, 3, 8}
+
+
+def test_test_frames_are_neither_trained_nor_validated_on_unless_they_are_named(tmp_path: Path) -> None:
+    data = KINDS["camvid"][0](tmp_path / "camvid")
+    for part in ("", "annot"):
+        (data / f"val{part}").rename(data / f"test{part}")
+    drives = KINDS["recording"][0](tmp_path / "recording")
+
+    def splits_of(samples: Sequence[Sample]) -> set[str]:
+        return {sample.image_path.parent.name for sample in samples}
+
+    implicit = select(TrainConfig(dataset=(data,), validation_share=0.5))
+    assert splits_of(implicit.train) == splits_of(implicit.validation) == {"train"}
+    assert len(implicit.train) == len(implicit.validation) == 1
+    assert implicit.note.endswith("; test frames are left alone")
+
+    elsewhere = select(TrainConfig(dataset=(data,), validation=(drives,), classes="camvid"))
+    assert splits_of(elsewhere.train) == {"train"}
+    assert elsewhere.note == f"validation on {drives}; test frames are left alone"
+
+    named = select(TrainConfig(dataset=(drives,), validation=(data,), classes="camvid"))
+    assert splits_of(named.validation) == {"test"}
+    assert named.note == f"validation on {data} (its test)"
+
+    for part in ("", "annot"):
+        shutil.rmtree(data / f"train{part}")
+    with pytest.raises(DatasetError, match="expected frames to train on, received a dataset of test frames alone"):
+        select(TrainConfig(dataset=(data,)))
 
 
 @pytest.mark.slow

@@ -56,6 +56,22 @@ def test_updates_on_long_vectors_are_those_variable_by_variable(config: TrainCon
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_averages_are_those_of_the_updates_however_many_batches_make_one(precision: Any) -> None:
+    averages = []
+    for accumulate in (1, 4):
+        config = TrainConfig(optimizer="sgd", learning_rate=0.1, ema=0.9, accumulate=accumulate, precision=precision)
+        variables = weights()
+        optimizer = build_optimizer(config, variables)
+        scale = 1.0 if precision == "float32" else float(optimizer.dynamic_scale)
+        for _ in range(5 * accumulate):
+            optimizer.apply([keras.ops.ones(v.shape) * scale for v in variables])
+        optimizer.finalize_variable_values(variables)
+        averages.append([np.array(v) for v in variables])
+    for one, several in zip(*averages, strict=True):
+        np.testing.assert_allclose(several, one, rtol=0, atol=1e-6)
+
+
 def test_an_update_starts_from_the_weights_as_they_are_now() -> None:
     variables = weights()
     optimizer = build_optimizer(TrainConfig(optimizer="sgd", weight_decay=0.0), variables)
@@ -66,6 +82,18 @@ def test_an_update_starts_from_the_weights_as_they_are_now() -> None:
     optimizer.apply(gradients)
 
     np.testing.assert_array_equal(np.array(variables[0]), 7.0)
+
+
+def test_what_decay_would_only_harm_does_not_decay() -> None:
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 1), keras.layers.PReLU(shared_axes=(1, 2))]
+    )
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, 0.25, "float32"))
+    optimizer = build_optimizer(TrainConfig(weight_decay=0.5), model.trainable_variables)
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables])
+
+    assert {v.name for v in model.weights if (np.array(v) != 0.25).any()} == {"kernel"}
 
 
 def test_weights_that_are_frozen_later_neither_move_nor_decay() -> None:

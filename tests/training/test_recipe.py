@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -32,6 +33,8 @@ EVERYTHING: dict[str, Any] = {
     "loss": ("ce", "dice"), "loss_weights": (1.0, 0.5), "label_smoothing": 0.05, "schedule": "one-cycle",
     "precision": "mixed_float16",
 }  # fmt: skip
+OVERFLOWS_THREE_TIMES = 2.0**20
+"""A loss scale that is halved three times before the gradients of the tiny run are finite in float16."""
 
 
 def test_a_run_with_every_part_of_the_recipe_continues_with_the_same_bytes(
@@ -56,6 +59,45 @@ def test_a_run_with_every_part_of_the_recipe_continues_with_the_same_bytes(
     newest = right["weights/first_conv/kernel"]
     assert np.abs(np.asarray(best) - newest).max() > 0
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_run_continues_with_the_same_bytes_where_an_overflow_has_moved_the_updates(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three batches overflow, so that from then on every save is in the middle of an update of two.
+    scaling = functools.partial(keras.optimizers.LossScaleOptimizer, initial_scale=OVERFLOWS_THREE_TIMES)
+    monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", scaling)
+    moved: dict[str, Any] = {
+        "accumulate": 2, "precision": "mixed_float16", "epochs": 2, "augment": "none", "dropout_rate": 0.0,
+    }  # fmt: skip
+    whole = train(settings(folder, run="whole", **moved))
+    assert whole is not None
+    with monkeypatch.context() as patch:
+        interrupt_after(12, patch)
+        with pytest.raises(Interrupted, match="stopped in epoch 2 of 2 after step 2 of 4"):
+            train(settings(folder, run="stopped", **moved))
+    run = folder / "runs" / "stopped"
+    held = stored(run / "last.weights.h5")
+    assert held["optimizer/optimizer/iteration"] == 6 - 3
+    assert any(np.any(value) for name, value in held.items() if name.startswith("waiting/"))
+    assert train(TrainConfig(resume=run)) is not None
+    left, right = stored(whole.run / "last.weights.h5"), stored(run / "last.weights.h5")
+    assert left.keys() == right.keys()
+    assert [name for name in left if not np.array_equal(left[name], right[name])] == []
+
+
+def test_gradients_that_wait_are_carried_into_smaller_batches(folder: Path) -> None:
+    ready = prepare(settings(folder, batch_size=2, accumulate=4))
+    ready.model.train_on_batch(*ready.train.batch(0, 0))
+    held = {v.path: v for v in ready.model.optimizer.variables}
+    waiting = held["optimizer/decayed_gradient_accumulator"]
+    before = np.array(waiting)
+    assert before.any()
+    state = State(step=4, accumulate=2).counted_in(4, ready.model)
+    assert state.step == 8
+    # One batch that is now two: their two means have this sum.
+    assert np.array(held["optimizer/iteration"]) == 2
+    np.testing.assert_array_equal(np.array(waiting), 2 * before)
 
 
 @pytest.mark.slow

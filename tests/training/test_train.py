@@ -20,10 +20,14 @@ from carlaseg.checkpoint import RunFolder, load_model, save_weights
 from carlaseg.cli import COMMANDS, parse
 from carlaseg.config import ModelsConfig, Size, TrainConfig
 from carlaseg.errors import CheckpointError, ConfigError, DatasetError, Interrupted, TrainingDiverged
+from carlaseg.pipeline import cache
+from carlaseg.training import prepare as preparing
 from carlaseg.training import train as story
 from carlaseg.training.listing import models_command
-from carlaseg.training.memory import largest_pictures
+from carlaseg.training.loop import validate
+from carlaseg.training.memory import largest_pictures, step_bytes
 from carlaseg.training.network import network_options
+from carlaseg.training.prepare import prepare
 from carlaseg.training.train import TrainResult, train, train_command
 
 Finished = tuple[Path, TrainResult]
@@ -65,6 +69,17 @@ def test_every_epoch_has_its_figures_and_the_best_one_is_kept(finished: Finished
     assert best["epoch"] == result.best_epoch
     # The weights were saved at that epoch: scored again, they give the same figure.
     assert result.scores.mean_iou == best["val_mean_iou"]
+
+
+def test_the_validation_loss_is_plain_whatever_the_weights_of_the_classes(folder: Path) -> None:
+    losses = []
+    for class_weights in ("none", "median"):
+        ready = prepare(settings(folder, class_weights=class_weights))
+        assert (ready.weights is None) == (class_weights == "none")
+        validation = validate(ready.scoring, ready.validation, ready.selection.target.num_classes, ())
+        assert validation is not None
+        losses.append(validation.loss)
+    assert losses[0] == losses[1]
 
 
 def test_the_pictures_show_the_frames_in_their_classes_colours(finished: Finished) -> None:
@@ -113,6 +128,23 @@ def test_a_run_stops_when_it_gets_no_better(folder: Path) -> None:
     assert result is not None
     assert result.epochs < 9
     assert result.epochs == result.best_epoch + 1
+
+
+def test_a_run_that_patience_ended_goes_on_without_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_moves: dict[str, Any] = {"schedule": "constant", "learning_rate": 1e-8, "augment": "none"}
+    first = train(settings(folder, epochs=3, patience=1, **nothing_moves))
+    assert first is not None
+    assert first.epochs == 2
+
+    same = train(TrainConfig(resume=first.run, epochs=4))
+    assert same is not None
+    assert same.epochs == 2
+    said = "2 epochs were done before; the last 1 no better: --patience above 1, or --patience 0 for none, goes on"
+    assert said in capsys.readouterr().err
+
+    result = train(TrainConfig(resume=first.run, patience=0))
+    assert result is not None
+    assert result.epochs == 4
 
 
 # === Interrupted and continued ===
@@ -242,6 +274,26 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_would(folder: Path) ->
     assert label == "would fit"
     assert 0 < int(flags.removeprefix("--batch-size ")) < 9000
     assert not (folder / "runs").exists()
+
+
+def test_the_frames_of_both_parts_share_one_promise_of_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    six_frames = 6 * 24 * 32 * 4
+    for room, kept in ((six_frames, (True, False)), (six_frames * 8 // 6, (True, True))):
+        monkeypatch.setattr(cache, "available_bytes", lambda room=room: 2 * room)
+        ready = prepare(settings(folder))
+        assert (ready.train.frames.cached, ready.validation.frames.cached) == kept
+
+
+def test_frames_give_way_to_a_step_that_does_not_fit_beside_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(folder)
+    beside = prepare(config)
+    assert beside.train.frames.cached
+    needed = step_bytes(beside.model, config.size, config.batch_size)
+    monkeypatch.setattr(preparing, "available_memory_bytes", lambda device: needed)
+    ready = prepare(config)
+    assert not ready.train.frames.cached
+    assert not ready.validation.frames.cached
+    assert "every epoch decodes again" in dict(ready.header)["cache"]
 
 
 def test_memory_that_runs_out_in_a_step_is_answered_with_what_should_fit(
