@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,6 +107,31 @@ class RunFolder:
             raise CheckpointError(
                 f"{runs}: expected a folder to write runs into, received {disk_fault(error)}."
             ) from error
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Hold the folder while it is trained in: two trainings in one would each write half of what is there.
+
+        Raises:
+            CheckpointError: another process holds it.
+        """
+        if sys.platform == "win32":
+            yield  # a folder cannot be locked there
+            return
+        import fcntl
+
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CheckpointError(
+                    f"{self.path}: expected a run that nobody trains, received one that another process is training. "
+                    "Nothing was changed."
+                ) from None
+            yield
+        finally:
+            os.close(folder)
 
     @classmethod
     def find(cls, run: Path, runs: Path = Path("runs")) -> RunFolder:

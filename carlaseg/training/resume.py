@@ -10,14 +10,13 @@ from typing import Any
 from carlaseg import config as configs
 from carlaseg.checkpoint import RunFolder
 from carlaseg.config import TrainConfig
-from carlaseg.errors import ConfigError
+from carlaseg.errors import CheckpointError, ConfigError
 
 MAY_CHANGE = frozenset(
     {
         "epochs",
         "cache",
         "resume",
-        "run",
         "runs",
         "tensorboard",
         "require_gpu",
@@ -40,12 +39,17 @@ def continued(config: TrainConfig) -> tuple[TrainConfig, RunFolder]:
     A setting left at its default means "as in the run".
 
     Raises:
-        CheckpointError: there is no such run.
+        CheckpointError: there is no such run, or its settings or its card cannot be read.
         ConfigError: a setting differs from the run's; the message has both values.
     """
     assert config.resume is not None
     run = RunFolder.find(config.resume, config.runs)
-    before = configs.load(TrainConfig, run.path / "config.json")
+    try:
+        before = configs.load(TrainConfig, run.path / "config.json")
+    except ConfigError as error:
+        raise CheckpointError(f"{error.message.removeprefix('--config ')} Nothing was changed.") from error
+    if (run.path / "model.json").is_file():
+        run.model_card()
     differences = []
     changes: dict[str, Any] = {
         "resume": config.resume,

@@ -12,7 +12,7 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from carlaseg.checkpoint import RunFolder, load_training_state, save_weights
 from carlaseg.config import TrainConfig, flags_of
 from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
-from carlaseg.errors import ConfigError, Interrupted
+from carlaseg.errors import CheckpointError, ConfigError, Interrupted
 from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
 from carlaseg.training.finish import Log, draw_curves_and_write_card, say_end, score_best
@@ -79,15 +79,16 @@ def train(config: TrainConfig) -> TrainResult | None:
         TrainingDiverged: the loss stopped being a number.
         Interrupted: Ctrl-C; the run can be continued from the step it was at.
     """
-    with joined(config) as own:
-        return _train(own)
+    with joined(config) as own, ExitStack() as held:
+        return _train(own, held)
 
 
-def _train(config: TrainConfig) -> TrainResult | None:
+def _train(config: TrainConfig, held: ExitStack) -> TrainResult | None:
     began_s = time.monotonic()
     run = None
     if config.resume is not None:
         config, run = continued(config)
+        held.enter_context(run.ours())
     try:
         ready = prepare(config)
     except KeyboardInterrupt:
@@ -107,11 +108,18 @@ def _train(config: TrainConfig) -> TrainResult | None:
     state = _first_state(ready)
     if run is None:
         run = RunFolder.create(config.runs, config.model, config.run)
+        held.enter_context(run.ours())
         _open_run(run, ready)
     else:
         state = _saved_state(run, ready)
+        if ready.epochs < state.epoch:
+            raise ConfigError(
+                f"--epochs {ready.epochs}: expected at least the {state.epoch} that {run} has done, received fewer. "
+                "Nothing was changed."
+            )
         run.keep_metrics(state.epoch)
         run.write_config(ready.settings)
+        run.write_model_card(ready.card)
     talk = Log(run)
     for line in ready.header:
         talk.keep(*line)
@@ -177,6 +185,14 @@ def _saved_state(run: RunFolder, ready: Prepared) -> State:
     """
     first = _first_state(ready)
     if not run.weights("last").is_file():
+        if done := len(run.metrics()):
+            raise CheckpointError(
+                f"--resume {run}: expected the weights of its {done} epochs, received no last.weights.h5. Nothing was "
+                "changed.",
+                (("what is there still", f"carlaseg infer --run {shlex.quote(str(run))}"),)
+                if run.weights("best").is_file()
+                else (),
+            )
         return first
     saved = State.from_saved(load_training_state(run.weights("last"), ready.model))
     began_with, now = ((s.frames, s.validation_frames) for s in (saved, first))
