@@ -5,7 +5,8 @@
     python benchmarks/camvid.py --model fc_densenet56 --size 160x224 --minutes 1 --epochs 40   # where there is no GPU
 
 It needs NumPy, Keras with a backend, and OpenCV; no network, no imgaug, no TensorFlow. The same command again goes on
-from the step the last one stopped at. Training images are packed as WebP of quality 95, validation images without loss.
+from the step the last one stopped at; with other --epochs it ends earlier or later, its schedule anew from there.
+Training images are packed as WebP of quality 95, validation images without loss.
 
 The recipe: AdamW, warm-up and cosine, label smoothing, crops of which half seek a rare class, whole frames in the last
 sixth, frames mirrored, scaled 0.7 to 2 times, turned and lit (`--augment scale`), averaged weights with re-estimated
@@ -130,7 +131,7 @@ def run(given: argparse.Namespace) -> int:
     name = f"{given.model}_{given.size}_seed{given.seed}"
     folder = given.runs / name
     if given.resume and (folder / "last.weights.h5").is_file():
-        config = TrainConfig(resume=folder, runs=given.runs, minutes=given.minutes)
+        config = TrainConfig(resume=folder, runs=given.runs, epochs=given.epochs, minutes=given.minutes)
     else:
         config = recipe(given, unpack(given.packed) if given.packed.is_file() else given.data, free_name(folder))
         folder = given.runs / (config.run or name)
