@@ -7,8 +7,9 @@ semantic picture of one tick, both received. The server runs on one core (it is 
 client on the others. With --opendrive the same is measured in Town01 and Town04 of that folder: cost should follow
 what is seen, not how large the town is. The wire is measured with a renderer that costs nothing, against a bare
 loopback copy of messages of the same size in the same run, twice: pictures back to back (the wire alone: each message
-is sent many times), and pairs tick by tick (with the client's call for each tick in between). --soak runs so many
-ticks with four cameras and watches the server's memory: some 8 minutes for 10,000.
+is sent many times), and pairs tick by tick (with the client's call for each tick in between). With --opendrive also
+how far from the centres of Town03's lanes the TrafficManager keeps cars. --soak runs so many ticks with four cameras
+and watches the server's memory: some 8 minutes for 10,000.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ WAIT_S = 60.0
 REPEATED = 50
 """How often a picture is sent where the wire alone is measured."""
 TOWNS = ("Town01", "Town04")
-PARTS = ("pairs", "wire", "towns", "soak")
+CROOKED = "Town03"
+NEAR_CENTRE_M = 0.3
+PARTS = ("pairs", "wire", "towns", "lanes", "soak")
 TM_PORT = 18_000
 
 FREE_DRAWING = """
@@ -325,6 +328,29 @@ def towns(folder: Path, ticks: int, rounds: int) -> dict[str, Any]:
     return result
 
 
+def lanes(folder: Path, ticks: int) -> dict[str, Any]:
+    """How far from the centre of their lanes the TrafficManager drives cars, off junctions and changing no lanes."""
+    offsets_m: list[float] = []
+    with server(simulate("--town", CROOKED, "--opendrive", str(folder / f"{CROOKED}.xodr"))) as (port, _, _):
+        street = Street(port, walkers=0)
+        cars = [street.world.get_actor(number) for number in street.cars]
+        for car in cars:
+            street.manager.auto_lane_change(car, False)
+        street.run(100)
+        for _ in range(ticks):
+            street.run(5)
+            for car in cars:
+                here = car.get_location()
+                centre = street.world.get_map().get_waypoint(here)
+                if not centre.is_junction and car.get_velocity().length() > 1.0:
+                    right, away = centre.transform.get_right_vector(), here - centre.transform.location
+                    offsets_m.append(abs(away.x * right.x + away.y * right.y))
+        street.close()
+    near = sum(offset < NEAR_CENTRE_M for offset in offsets_m) / len(offsets_m)
+    return {"places": len(offsets_m), "within_0.3_m": near, "median_m": statistics.median(offsets_m),
+            "largest_m": max(offsets_m)}  # fmt: skip
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     ticks, rounds = (20, 1) if arguments.quick else (150, 5)
     result: dict[str, Any] = {"machine": machine(["carla", "panda3d", "numpy"])}
@@ -336,6 +362,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             result["wire"] = wire(ticks, rounds)
         if "towns" in arguments.only and arguments.opendrive:
             result["towns"] = towns(arguments.opendrive, ticks, rounds)
+        if "lanes" in arguments.only and arguments.opendrive:
+            result["lanes"] = lanes(arguments.opendrive, ticks)
         if "soak" in arguments.only and arguments.soak:
             result["soak"] = soak(arguments.soak)
     return result
@@ -344,15 +372,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few ticks of each, to see that it runs")
-    parser.add_argument("--opendrive", type=Path, help="folder with Town01.xodr and Town04.xodr")
+    parser.add_argument("--opendrive", type=Path, help="folder with Town01.xodr, Town03.xodr and Town04.xodr")
     parser.add_argument("--soak", type=int, default=0, help="ticks with four cameras")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these alone")
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
     if arguments.opendrive:
-        for path in (arguments.opendrive / f"{town}.xodr" for town in TOWNS):
+        for path in (arguments.opendrive / f"{town}.xodr" for town in (*TOWNS, CROOKED)):
             if not path.is_file():
-                parser.error(f"--opendrive: expected a folder with {' and '.join(TOWNS)} (.xodr), received no {path}.")
+                parser.error(
+                    f"--opendrive: expected a folder with {', '.join((*TOWNS, CROOKED))} (.xodr), received no {path}."
+                )
     result = measure(arguments)
     print(json.dumps(result, indent=2))
     for (size, found), goal in zip(result.get("pairs_per_s", {}).items(), GOALS, strict=False):
