@@ -186,7 +186,7 @@ def test_a_mistyped_flag_names_the_nearest_one_and_the_command_to_type() -> None
         (("verify", "a", "b"), "expected FOLDER"),
         (("verify", "a", "--deep", "b"), "expected FOLDER"),
         (("infer", "--name", "../x"), "infer: --name: expected a plain name, received '../x'"),
-        (("infer", "--run", "a", "--weights", "b"), "infer: --run and --weights: expected one network, received 2."),
+        (("infer", "--run", "a", "--weights", "b"), "infer: --run and --weights: expected one of them, received 2."),
         (("train", "--batch-size", "-1"), "train: --batch-size: expected at least 1, received -1"),
     ],
 )

@@ -75,7 +75,8 @@ class InferConfig:
         given = (("--run", self.run != Path("latest")), ("--model", self.model), ("--weights", self.weights))
         networks = [flag for flag, value in given if value]
         if len(networks) > 1:
-            raise ConfigError(f"{' and '.join(networks)}: expected one network, received {len(networks)}.")
+            all_given = ", ".join(networks[:-1])
+            raise ConfigError(f"{all_given} and {networks[-1]}: expected one of them, received {len(networks)}.")
         object.__setattr__(self, "write", tuple(word for given in self.write for word in given.split(",") if word))
         if self.batch_size is not None:
             check_range("--batch-size", self.batch_size, 1)
@@ -102,8 +103,6 @@ class InferConfig:
                 "--uncertainty: expected neither --tta nor --tiles beside it, received one: its maps are of whole "
                 "images as the network sees them."
             )
-        if self.model is not None and self.weights is not None:
-            raise ConfigError("--model and --weights: expected one of them, received both.")
         if self.resume and self.overwrite:
             raise ConfigError("--resume and --overwrite: expected one of them, received both.")
 
