@@ -24,6 +24,7 @@ import platform
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,9 +234,15 @@ def keep(run: RunFolder, given: argparse.Namespace, finished: bool, seconds: flo
              len(records), finished, seconds),
     )  # fmt: skip
     kept.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
-    kept.write_config(config)
+    folders = tuple(in_repository(path) for path in config.dataset)
+    kept.write_config(replace(config, dataset=folders, runs=in_repository(config.runs)))
     size = kept.weights("best").stat().st_size / 1e6
     say("kept", f"{target}: {size:.1f} MB of float16; carlaseg infer --run {shlex.quote(str(target))} --input FOLDER")
+
+
+def in_repository(path: Path) -> Path:
+    """A path as everybody has it, whose checkout lies elsewhere."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.name)
 
 
 def card(
