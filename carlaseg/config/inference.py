@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range, nearest
+from carlaseg.config.values import Size, check_plain_name, check_range, nearest
 from carlaseg.errors import ConfigError
 
 WRITTEN = ("ids", "colours", "panels", "confidence", "probabilities", "video")
@@ -70,8 +70,7 @@ class InferConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be done; one input or one thing to write may be given alone."""
         object.__setattr__(self, "input", _words(self.input))
-        if self.name is not None and (self.name in ("", ".", "..") or Path(self.name).name != self.name):
-            raise ConfigError(f"--name: expected a plain name, received {self.name!r}; --output says where.")
+        check_plain_name("--name", self.name, "--output")
         given = (("--run", self.run != Path("latest")), ("--model", self.model), ("--weights", self.weights))
         networks = [flag for flag, value in given if value]
         if len(networks) > 1:

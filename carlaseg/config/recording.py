@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from carlaseg.config.values import Size, check_range, check_seed
+from carlaseg.config.values import Size, check_plain_name, check_range, check_seed
 from carlaseg.errors import ConfigError
 
 
@@ -162,11 +162,7 @@ class RecordConfig(OutputSettings, RuleSettings, ServerSettings, WorldSettings, 
                 f"--replay: expected --driver replay and --replay LOG together, received --driver {self.driver} and "
                 f"--replay {self.replay or 'none'}."
             )
-        if self.name is not None and (self.name in (".", "..") or any(mark in self.name for mark in "/\\\0")):
-            raise ConfigError(
-                f"--name: expected a folder's name, received the path {self.name!r}. Nothing was written.",
-                (("elsewhere", "--output FOLDER --name NAME"),),
-            )
+        check_plain_name("--name", self.name, "--output")
         if self.sun_altitude is not None:
             check_range("--sun-altitude", self.sun_altitude, -90, 90)
         check_seed(self.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from carlaseg.errors import ConfigError
+from carlaseg.config.values import check_plain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +39,4 @@ class KeepConfig:
 
     def __post_init__(self) -> None:
         """Refuse a name that would lie elsewhere."""
-        if self.name is not None and (self.name in ("", ".", "..") or Path(self.name).name != self.name):
-            raise ConfigError(f"--name: expected a plain name, received {self.name!r}; --weights says where.")
+        check_plain_name("--name", self.name, "--weights")

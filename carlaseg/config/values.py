@@ -49,6 +49,16 @@ class Size(NamedTuple):
         return f"{self.height}x{self.width}"
 
 
+def check_plain_name(flag: str, name: str | None, folder_flag: str) -> None:
+    """Make sure that a name, where one is given, is that of a folder inside another one.
+
+    Raises:
+        ConfigError: it is a path.
+    """
+    if name is not None and (name in ("", ".", "..") or any(mark in name for mark in "/\\\0")):
+        raise ConfigError(f"{flag}: expected a plain name, received {name!r}; {folder_flag} says where.")
+
+
 def or_auto(default: Any, auto: Any) -> Any:
     """A dataclass field with a default, whose value may also be given as the word `auto`.
 

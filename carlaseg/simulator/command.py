@@ -95,7 +95,7 @@ def simulate(config: SimulateConfig) -> None:
 def _collect_seldom(cleanup: contextlib.ExitStack) -> None:
     """Look for garbage in cycles less often: a tick makes hundreds of short-lived objects and hardly a cycle.
 
-    By Python's own thresholds a collection comes every few calls. Without them a tick takes a twentieth less.
+    benchmarks/simulator.py, pairs: 105 to 109 a second at 160x160 before, 125 to 134 after.
     """
     thresholds = gc.get_threshold()
     gc.collect()

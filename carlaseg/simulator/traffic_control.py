@@ -91,7 +91,7 @@ def _light(builder: MeshBuilder, approach: Approach, phase: int, lots: Lots, box
         boxes.append(_box(LIGHT_TAG, head, faces, (0.2, 0.25, 0.55)))
     boxes.append(_box(POLE_TAG, foot + [0, 0, _POLE_HEIGHT_M / 2], faces, (0.11, 0.11, _POLE_HEIGHT_M / 2)))
     number = approach.signal.id if approach.signal else f"{road.id}{'e' if approach.at_end else 's'}"
-    # Source of the quarter turn: CARLA 0.9.16, TrafficLightManager, SpawnSignals.
+    # Source of the quarter turn: CARLA's TrafficLightManager.cpp, SpawnSignals, as its repository has it.
     pose = Pose(float(foot[0]), float(-foot[1]), float(foot[2]), yaw=normalize_deg(90.0 - float(np.degrees(faces))))
     middle, half_width = _trigger(approach)
     return TrafficLightSite(

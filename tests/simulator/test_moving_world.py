@@ -166,6 +166,22 @@ def test_an_ackermann_drive_shows_the_pedals_it_would_take(world):
     assert reported_control(car).brake > 0.5
 
 
+def test_the_angular_velocity_of_a_climb_is_the_change_of_its_pitch():
+    hill = np.zeros((26, 51), np.float32)
+    hill[:, 15:] = 0.1 * np.arange(36) ** 1.2
+    world = World(street(heights=hill))
+    car = spawn(world, "vehicle.audi.tt", Pose(30.0, 1.75, 0.5))
+    car.constant_velocity = Vector3(8.0, 0.0, 0.0)
+    run(world, 1)
+    began_deg, turned_deg = car.pose.pitch, 0.0
+    for _ in range(100):
+        run(world, 1)
+        # Driving along +x the axis to the right is +y, and a nose that rises turns against it.
+        turned_deg -= car.angular_velocity[1] * DT_S
+    assert car.pose.pitch > began_deg + 1.0
+    assert car.pose.pitch - began_deg == pytest.approx(turned_deg)
+
+
 def test_the_front_wheels_turn_as_far_as_the_physics_say(world):
     car = spawn(world, "vehicle.tesla.model3")
     car.control = VehicleControl(throttle=0.5, steer=1.0)

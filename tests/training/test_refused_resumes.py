@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def damaged(name: str) -> Callable[[Path], object]:
 )
 def test_a_run_that_cannot_go_on_is_left_as_it_is(
     change: Callable[[Path], object] | None,
-    settings: dict[str, object],
+    settings: dict[str, Any],
     kind: type[CarlasegError],
     message: str,
     finished: Finished,
@@ -58,7 +59,7 @@ def test_a_run_that_cannot_go_on_is_left_as_it_is(
         change(run)
     before = content(run)
     with pytest.raises(kind, match=message) as caught:
-        train(TrainConfig(resume=run, **settings))  # type: ignore[arg-type]
+        train(TrainConfig(resume=run, **settings))
     assert content(run) == before
     assert caught.value.message.endswith("Nothing was changed.") or "model.json" in caught.value.message
 

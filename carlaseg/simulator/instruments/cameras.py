@@ -168,7 +168,7 @@ class EventCamera(Camera):
         """Return the events; none for the first picture, nor a message when there are none, as in CARLA."""
         bright = pictures[0][..., :3].astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32)
         if is_true(self.sensor.attributes, "use_log", True):
-            # Without the logarithm thresholds are of 0-255. Source: CARLA 0.9.16, DVSCamera.cpp.
+            # Without the logarithm thresholds are of 0-255. Source: CARLA's DVSCamera.cpp.
             bright = np.log(np.float32(self.number("log_eps", 0.001)) + bright / np.float32(255))
         if self._level is None:
             self._level = bright
