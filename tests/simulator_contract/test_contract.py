@@ -217,3 +217,17 @@ def test_a_light_s_trigger_volume_leads_to_the_lanes_that_stop_for_it(play):
         assert list(light["before"]) in [list(lane) for lane in light["lanes"]]
         assert all(light["junction_ahead"])
         assert abs(light["yaw"]) <= 180.0
+
+
+def test_a_car_s_physics_say_where_its_wheels_are_and_how_far_they_turn(play):
+    seen = play("wheels_and_parents")
+    assert 2.0 < seen["wheelbase_m"] < 3.5
+    assert all(1.0 < distance < 2.5 for distance in seen["from_middle_m"])
+    assert min(seen["steer_deg"][:2]) > 30.0
+    assert max(seen["steer_deg"][2:]) < 1.0
+
+
+def test_a_batch_does_not_fix_an_actor_to_one_that_there_is_not(play):
+    seen = play("wheels_and_parents")
+    assert "unable to attach actor" in seen["error"]
+    assert seen["born"] == 0

@@ -160,3 +160,26 @@ def stop_waypoints(client):
             }
         )
     return {"lights": lights}
+
+
+def wheels_and_parents(client):
+    """Where a car's wheels are by its physics, and what a batch does with a parent that there is not."""
+    world = client.get_world()
+    library = world.get_blueprint_library()
+    with synchronous(world):
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+        world.tick()
+        physics, here = car.get_physics_control(), car.get_location()
+        places = [(wheel.position.x / 100, wheel.position.y / 100) for wheel in physics.wheels]
+        before = len(world.get_actors())
+        gnss = carla.command.SpawnActor(library.find("sensor.other.gnss"), carla.Transform(), 0)
+        (answer,) = client.apply_batch_sync([gnss], True)
+        after = len(world.get_actors())
+        car.destroy()
+    return {
+        "wheelbase_m": ((places[0][0] - places[2][0]) ** 2 + (places[0][1] - places[2][1]) ** 2) ** 0.5,
+        "from_middle_m": [((x - here.x) ** 2 + (y - here.y) ** 2) ** 0.5 for x, y in places],
+        "steer_deg": [wheel.max_steer_angle for wheel in physics.wheels],
+        "error": answer.error,
+        "born": after - before,
+    }
