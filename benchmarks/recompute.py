@@ -1,95 +1,108 @@
-"""Whether recomputing a dense block's insides in the backward pass saves memory, on each backend.
+"""Memory and time of a training step with and without `--recompute`, on every backend that has it.
 
-    python benchmarks/recompute.py
+    python benchmarks/recompute.py [--models fc_densenet56 ...] [--size 160x160] [--batch-size 4] [--quick]
 
-A block as in FC-DenseNet at full size (8 layers of concatenation, scale, ReLU, 3x3 convolution to 12 maps, on 36 maps
-of four 160x160 pictures), forward and backward, each variant in a process of its own: as it is, and with every layer
-under the backend's own recomputation (`tf.recompute_grad`, `jax.checkpoint`, `torch.utils.checkpoint`). TensorFlow and
-PyTorch say the peak of resident memory over what stood before the block, JAX what its compiled program will take. Half
-a minute.
+Each figure comes from a process of its own that trains a few steps on made-up pictures (`carlaseg.training.trial`, what
+`carlaseg fit` measures with); kept and recomputed take turns. JAX has no such network; the last line is why: one dense
+block under `jax.checkpoint`, the memory that its compiled program says it will take. A quarter of an hour on two cores.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import json
 import os
-import resource
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from measuring import write_results
 
+from carlaseg.config import Size
+
+CLASSES = 11
+BACKENDS = ("tensorflow", "torch")
 LAYERS, GROWTH, MAPS, BATCH, SIDE = 8, 12, 36, 4, 160
 
 
 def main() -> int:
-    """Run every variant, print a table."""
-    if len(sys.argv) == 3:
-        print(BACKENDS[sys.argv[1]](sys.argv[2] == "recomputed"))
-        return 0
-    print(f"{'MiB':<12} {'kept':>8} {'recomputed':>10}")
-    for backend in BACKENDS:
-        mib = [measured(backend, variant) for variant in ("kept", "recomputed")]
-        print(f"{backend:<12} {mib[0]:>8.0f} {mib[1]:>10.0f}   {1 - mib[1] / mib[0]:>4.0%} saved")
+    """Measure, print a table, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["fc_densenet56", "fc_densenet67", "fc_densenet103"])
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--size", type=Size.parse, default=Size(160, 160))
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="one turn, the first network; shows that it runs")
+    given = parser.parse_args()
+    turns = 1 if given.quick else 2
+    rows = []
+    print(f"{'':<26} {'kept MiB':>9} {'recomputed':>10} {'saved':>6} {'expected':>9} {'kept s':>7} {'recomputed':>10}")
+    for backend in given.backends:
+        for model in given.models[: 1 if given.quick else None]:
+            settings = {
+                "model": model, "size": str(given.size), "batch_size": given.batch_size, "num_classes": CLASSES
+            }  # fmt: skip
+            trials: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+            for _ in range(turns):
+                for recompute, made in trials.items():
+                    made.append(trial(backend, settings | {"recompute": recompute}))
+            mib = {key: statistics.median(one["peak_bytes"] for one in made) / 2**20 for key, made in trials.items()}
+            step = {key: statistics.median(one["step_s"] for one in made) for key, made in trials.items()}
+            expected = expected_mib(settings)
+            rows.append(
+                {"backend": backend, **settings, "kept_mib": mib[False], "recomputed_mib": mib[True],
+                 "expected_mib": expected, "kept_step_s": step[False], "recomputed_step_s": step[True]}
+            )  # fmt: skip
+            print(
+                f"{backend + ' ' + model:<26} {mib[False]:>9.0f} {mib[True]:>10.0f} {1 - mib[True] / mib[False]:>6.0%} "
+                f"{expected:>9.0f} {step[False]:>7.2f} {step[True]:>10.2f}",
+                flush=True,
+            )
+    block: dict[str, float] = {}
+    if importlib.util.find_spec("jax") is not None:
+        block = {"kept_mib": jax_block_mib(False), "recomputed_mib": jax_block_mib(True)}
+        print(f"{'jax, one dense block':<26} {block['kept_mib']:>9.0f} {block['recomputed_mib']:>10.0f}")
+    if not given.quick:
+        write_results("recompute", ("tensorflow", "torch", "jax", "keras", "numpy"), rows=rows, jax_block=block)
     return 0
 
 
-def measured(backend: str, variant: str) -> float:
-    """MiB of a variant, in a process of its own."""
+def trial(backend: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Peak bytes and seconds a step, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, backend, variant],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        [sys.executable, "-m", "carlaseg.training.trial", json.dumps(settings)],
+        capture_output=True, text=True, check=True, env=os.environ | {"KERAS_BACKEND": backend},
     )  # fmt: skip
-    return float(done.stdout.split()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
-def weights() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Kernels and scales of the layers."""
+def expected_mib(settings: dict[str, Any]) -> float:
+    """What `carlaseg train --recompute` says before the first step."""
+    from carlaseg.backend import prepare_backend
+
+    prepare_backend()
+    from carlaseg import models
+    from carlaseg.training import memory
+    from carlaseg.training.recomputation import backend_recomputation
+
+    model = models.build(settings["model"], CLASSES, recompute=backend_recomputation())
+    size = Size.parse(settings["size"])
+    return memory.step_bytes(model, (size.height, size.width), settings["batch_size"]) / 2**20
+
+
+def jax_block_mib(recomputed: bool) -> float:
+    """Layers of concatenation, scale, ReLU and convolution, forward and backward: MiB of the compiled program's own."""
+    import jax
+    from jax import numpy as jnp
+
     rng = np.random.default_rng(0)
     widths = [MAPS + index * GROWTH for index in range(LAYERS)]
     kernels = [rng.normal(scale=0.05, size=(3, 3, width, GROWTH)).astype(np.float32) for width in widths]
-    return kernels, [np.ones(width, np.float32) for width in widths]
-
-
-def resident_mib() -> float:
-    """The most memory this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def in_tensorflow(recomputed: bool) -> float:
-    """MiB over what the process held before."""
-    import tensorflow as tf
-
-    kernels, scales = ([tf.Variable(value) for value in values] for values in weights())
-    picture = tf.random.normal((BATCH, SIDE, SIDE, MAPS))
-
-    def layer(index: int, *parts: Any) -> Any:
-        return tf.nn.conv2d(tf.nn.relu(tf.concat(parts, -1) * scales[index]), kernels[index], 1, "SAME")
-
-    @tf.function
-    def gradients() -> Any:
-        with tf.GradientTape() as tape:
-            parts = [picture]
-            for index in range(LAYERS):
-
-                def one(*seen: Any, index: int = index) -> Any:
-                    return layer(index, *seen)
-
-                parts.append((tf.recompute_grad(one) if recomputed else one)(*parts))
-            loss = tf.reduce_mean(tf.concat(parts, -1) ** 2)
-        return tape.gradient(loss, kernels + scales)
-
-    before = resident_mib()
-    gradients()
-    return resident_mib() - before
-
-
-def in_jax(recomputed: bool) -> float:
-    """MiB of the compiled program's own."""
-    import jax
-    from jax import numpy as jnp
+    scales = [np.ones(width, np.float32) for width in widths]
 
     def layer(kernel: Any, scale: Any, *parts: Any) -> Any:
         x = jax.nn.relu(jnp.concatenate(parts, -1) * scale)
@@ -101,32 +114,8 @@ def in_jax(recomputed: bool) -> float:
             parts.append((jax.checkpoint(layer) if recomputed else layer)(kernel, scale, *parts))
         return jnp.mean(jnp.concatenate(parts, -1) ** 2)
 
-    lowered = jax.jit(jax.grad(loss)).lower(weights(), np.zeros((BATCH, SIDE, SIDE, MAPS), np.float32))
+    lowered = jax.jit(jax.grad(loss)).lower((kernels, scales), np.zeros((BATCH, SIDE, SIDE, MAPS), np.float32))
     return float(lowered.compile().memory_analysis().temp_size_in_bytes) / 2**20
-
-
-def in_torch(recomputed: bool) -> float:
-    """MiB over what the process held before."""
-    import torch
-    from torch.utils.checkpoint import checkpoint
-
-    kernels, scales = weights()
-    kernel_tensors = [torch.tensor(kernel.transpose(3, 2, 0, 1).copy(), requires_grad=True) for kernel in kernels]
-    scale_tensors = [torch.tensor(scale[:, None, None], requires_grad=True) for scale in scales]
-    parts = [torch.randn(BATCH, MAPS, SIDE, SIDE)]
-
-    def layer(index: int, *seen: Any) -> Any:
-        x = torch.relu(torch.cat(seen, 1) * scale_tensors[index])
-        return torch.nn.functional.conv2d(x, kernel_tensors[index], padding=1)
-
-    before = resident_mib()
-    for index in range(LAYERS):
-        parts.append(checkpoint(layer, index, *parts, use_reentrant=False) if recomputed else layer(index, *parts))
-    (torch.cat(parts, 1) ** 2).mean().backward()
-    return resident_mib() - before
-
-
-BACKENDS: dict[str, Callable[[bool], float]] = {"tensorflow": in_tensorflow, "jax": in_jax, "torch": in_torch}
 
 
 if __name__ == "__main__":

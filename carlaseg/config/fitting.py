@@ -28,6 +28,8 @@ class FitConfig:
     """Free form of FC-DenseNet: numbers of groups to look at; 5 when not given."""
     precision: tuple[Literal["float32", "mixed_bfloat16", "mixed_float16"], ...] = ("float32",)
     """Numbers of the network's inside, one table each."""
+    recompute: bool = False
+    """FC-DenseNet as `carlaseg train --recompute` trains it."""
     trials: int = 3
     """Short trainings a network, in processes of their own: two set the model of memory, more check it."""
     trial_minutes: float = 4.0

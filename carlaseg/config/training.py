@@ -86,6 +86,8 @@ class TrainConfig:
     """Validate and keep the mean of the weights over about 1 / (1 - EMA) updates; 0.99 suits short runs, 0.999 long."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Numbers of the network's inside; weights, logits and loss stay float32, float16 gets loss scaling."""
+    recompute: bool = False
+    """FC-DenseNet: train in about a third less memory and some more time, with the same weights; not on JAX."""
     processes: int = 1
     """Processes that share every batch, on the JAX backend; without --coordinator all are started on this machine."""
     coordinator: str | None = None

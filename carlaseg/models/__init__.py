@@ -188,6 +188,8 @@ def rebuild(name: str, num_classes: int, **options: Any) -> keras.Model:
     Raises:
         ConfigError: an unknown name or option, or a value the builder cannot use.
     """
+    if "recompute" in options:
+        raise ConfigError(f"{name}: expected options of a network, received 'recompute', which is one of a training.")
     if options.get("encoder_weights", "none") != "none":
         options = {**options, "encoder_weights": LATER}
     return build(name, num_classes, **options)

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from carlaseg.models.recomputation import RecomputedNormReluConv
+
 
 def multiply_adds(model: keras.Model, height: int, width: int) -> int:
     """Multiplications with an addition that convolutions and dense layers make on one picture.
@@ -54,6 +56,8 @@ def _output_shapes(layer: Any, inputs: list[Any]) -> list[Any]:
 
 def _of_layer(layer: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
     layers = keras.layers
+    if isinstance(layer, RecomputedNormReluConv):
+        layer = layer.convolution
     if isinstance(layer, layers.SeparableConv2D):
         pixels = math.prod(output_shape[1:3])
         return pixels * (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape))

@@ -29,25 +29,39 @@ from carlaseg.models.layers import (
     image_input,
     upsampling_conv,
 )
+from carlaseg.models.recomputation import Recompute, recomputed_norm_relu_conv
 
 
-def fc_densenet56(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+def fc_densenet56(
+    num_classes: int, *, dropout_rate: float = 0.2, recompute: Recompute | None = None, seed: int = 0
+) -> keras.Model:
     """FC-DenseNet56: 4 layers a block, growth rate 12; 1.4 M parameters."""
-    return _published(num_classes, 4, 12, dropout_rate, seed, "fc_densenet56")
+    return _published(num_classes, 4, 12, dropout_rate, recompute, seed, "fc_densenet56")
 
 
-def fc_densenet67(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+def fc_densenet67(
+    num_classes: int, *, dropout_rate: float = 0.2, recompute: Recompute | None = None, seed: int = 0
+) -> keras.Model:
     """FC-DenseNet67: 5 layers a block, growth rate 16; 3.5 M parameters."""
-    return _published(num_classes, 5, 16, dropout_rate, seed, "fc_densenet67")
+    return _published(num_classes, 5, 16, dropout_rate, recompute, seed, "fc_densenet67")
 
 
-def fc_densenet103(num_classes: int, *, dropout_rate: float = 0.2, seed: int = 0) -> keras.Model:
+def fc_densenet103(
+    num_classes: int, *, dropout_rate: float = 0.2, recompute: Recompute | None = None, seed: int = 0
+) -> keras.Model:
     """FC-DenseNet103: 4 to 15 layers a block, growth rate 16; 9.4 M parameters."""
-    return _published(num_classes, (4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), 16, dropout_rate, seed, "fc_densenet103")
+    layers = (4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4)
+    return _published(num_classes, layers, 16, dropout_rate, recompute, seed, "fc_densenet103")
 
 
 def _published(
-    num_classes: int, layers_per_block: int | Sequence[int], growth_rate: int, dropout_rate: float, seed: int, name: str
+    num_classes: int,
+    layers_per_block: int | Sequence[int],
+    growth_rate: int,
+    dropout_rate: float,
+    recompute: Recompute | None,
+    seed: int,
+    name: str,
 ) -> keras.Model:
     return fc_densenet(
         num_classes,
@@ -59,6 +73,7 @@ def _published(
         compression=1.0,
         dropout_rate=dropout_rate,
         pooling="max",
+        recompute=recompute,
         seed=seed,
         name=name,
     )
@@ -75,6 +90,7 @@ def fc_densenet(
     compression: float = 0.6,
     dropout_rate: float = 0.2,
     pooling: Literal["max", "average"] = "average",
+    recompute: Recompute | None = None,
     seed: int = 0,
     name: str = "fc_densenet",
 ) -> keras.Model:
@@ -90,6 +106,8 @@ def fc_densenet(
         compression: share of its feature maps that a transition down keeps.
         dropout_rate: dropout after every convolution but the first and the last.
         pooling: how a transition down halves height and width.
+        recompute: the backend's way to train in less memory: stacks and their norms are made again in the backward
+            pass. The weights, their names and what they compute are the same. None keeps them.
         seed: seed of initial weights and dropout.
         name: name of the model.
 
@@ -108,22 +126,25 @@ def fc_densenet(
     skips = []
     for level in range(1, groups + 1):
         where = f"down{level}"
-        seen += _dense_block(seen, layers[level - 1], growth_rate, dropout_rate, name=where, seed=seed)
-        skips.append(_joined(seen, name=f"{where}_stack"))
-        filters = max(1, int(compression * skips[-1].maps.shape[-1]))
-        x = _transition_down(skips[-1], filters, dropout_rate, pooling, name=f"{where}_transition", seed=seed)
+        seen, new = _dense_block(seen, layers[level - 1], growth_rate, dropout_rate, recompute, name=where, seed=seed)
+        skip = _joined([*seen, *new], name=f"{where}_stack")
+        filters = max(1, int(compression * skip.maps.shape[-1]))
+        x, skip = _transition_down(
+            skip, filters, dropout_rate, pooling, recompute, name=f"{where}_transition", seed=seed
+        )
+        skips.append(skip)
         seen = [_part(x, name=f"{where}_transition")]
 
     # === Bottleneck ===
-    new = _dense_block(seen, layers[groups], growth_rate, dropout_rate, name="bottleneck", seed=seed)
+    _, new = _dense_block(seen, layers[groups], growth_rate, dropout_rate, recompute, name="bottleneck", seed=seed)
 
     # === Up: up1 follows the bottleneck and meets the last way down ===
     for level in range(1, groups + 1):
-        where = f"up{level}"
-        maps = _joined(new, name=f"{where}_new").maps
-        x = _transition_up(maps, skips[-level].maps, name=f"{where}_transition", seed=seed)
-        seen = [_part(x, name=f"{where}_transition"), skips[-level]]
-        new = _dense_block(seen, layers[groups + level], growth_rate, dropout_rate, name=where, seed=seed)
+        where, skip = f"up{level}", skips[-level]
+        x = _transition_up(_joined(new, name=f"{where}_new").maps, skip.maps, name=f"{where}_transition", seed=seed)
+        seen = [_part(x, name=f"{where}_transition"), skip]
+        count = layers[groups + level]
+        seen, new = _dense_block(seen, count, growth_rate, dropout_rate, recompute, name=where, seed=seed)
 
     x = _joined([*seen, *new], name="last_stack").maps
     return keras.Model(image, class_logits(x, num_classes, seed=seed), name=name)
@@ -159,28 +180,51 @@ def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -
 
 
 def _dense_block(
-    seen: list[_Part], layers: int, growth_rate: int, dropout_rate: float, *, name: str, seed: int
-) -> list[_Part]:
-    """New feature maps of a block, one part a layer; each layer sees the block's input and the parts before it."""
-    new: list[_Part] = []
+    seen: list[_Part],
+    layers: int,
+    growth_rate: int,
+    dropout_rate: float,
+    recompute: Recompute | None,
+    *,
+    name: str,
+    seed: int,
+) -> tuple[list[_Part], list[_Part]]:
+    """What the block was given, and its new feature maps, one part a layer.
+
+    Each layer sees the block's input and the parts before it.
+    """
+    parts = list(seen)
     for index in range(1, layers + 1):
         where = f"{name}_dense{index}"
-        y = _norm_relu(_joined([*seen, *new], name=f"{where}_stack"), name=where)
-        y = conv(y, growth_rate, 3, name=f"{where}_conv", seed=seed)
+        y, parts = _norm_relu_conv(parts, growth_rate, 3, recompute, name=where, seed=seed)
         y = dropout(y, dropout_rate, name=f"{where}_dropout", seed=seed)
-        new.append(_part(y, name=where))
-    return new
+        parts.append(_part(y, name=where))
+    return parts[: len(seen)], parts[len(seen) :]
 
 
-def _norm_relu(part: _Part, *, name: str) -> Any:
-    return StackNormRelu(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")([part.maps, *part.moments])
+def _norm_relu_conv(
+    parts: list[_Part], filters: int, kernel: int, recompute: Recompute | None, *, name: str, seed: int
+) -> tuple[Any, list[_Part]]:
+    """Feature maps made of all parts, and the parts for whoever sees them next."""
+    if recompute is not None:
+        maps, moments = [part.maps for part in parts], [moment for part in parts for moment in part.moments]
+        y, *maps = recomputed_norm_relu_conv(
+            maps, moments, filters, kernel, recompute, momentum=BATCH_NORM_MOMENTUM, name=name, seed=seed
+        )
+        return y, [_Part(own, part.moments) for own, part in zip(maps, parts, strict=True)]
+    stack = _joined(parts, name=f"{name}_stack")
+    x = StackNormRelu(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")([stack.maps, *stack.moments])
+    return conv(x, filters, kernel, name=f"{name}_conv", seed=seed), parts
 
 
-def _transition_down(part: _Part, filters: int, dropout_rate: float, pooling: str, *, name: str, seed: int) -> Any:
-    x = conv(_norm_relu(part, name=name), filters, 1, name=f"{name}_conv", seed=seed)
+def _transition_down(
+    skip: _Part, filters: int, dropout_rate: float, pooling: str, recompute: Recompute | None, *, name: str, seed: int
+) -> tuple[Any, _Part]:
+    """The smaller feature maps, and the skip for the way up."""
+    x, (skip,) = _norm_relu_conv([skip], filters, 1, recompute, name=name, seed=seed)
     x = dropout(x, dropout_rate, name=f"{name}_dropout", seed=seed)
     pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
-    return pool(2, padding="same", name=f"{name}_pool")(x)
+    return pool(2, padding="same", name=f"{name}_pool")(x), skip
 
 
 def _transition_up(new: Any, skip: Any, *, name: str, seed: int) -> Any:

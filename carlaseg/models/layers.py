@@ -121,6 +121,10 @@ class StackNormRelu(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Scale and shift from the batch's moments in training, from the running ones otherwise."""
         stack, *moments = inputs
+        return scaled_relu(stack, *self.scale_and_shift(moments, training))
+
+    def scale_and_shift(self, moments: Any, training: bool | None) -> tuple[Any, Any]:
+        """What the norm comes to, float32 (C,) each; in training the running moments move towards the batch's."""
         if training and self.trainable:
             mean, variance = ops.unstack(ops.concatenate(moments, axis=-1), 2)
             self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
@@ -128,12 +132,12 @@ class StackNormRelu(keras.layers.BatchNormalization):
         else:
             mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        shift = self.beta - mean * scale
-        return _scaled_relu(stack, ops.cast(scale, stack.dtype), ops.cast(shift, stack.dtype))
+        return scale, self.beta - mean * scale
 
 
-def _scaled_relu(stack: Any, scale: Any, shift: Any) -> Any:
-    """ReLU of stack x scale + shift; (B, H, W, C) and twice (C,)."""
+def scaled_relu(stack: Any, scale: Any, shift: Any) -> Any:
+    """ReLU of stack x scale + shift, in the stack's precision; (B, H, W, C) and twice (C,)."""
+    scale, shift = ops.cast(scale, stack.dtype), ops.cast(shift, stack.dtype)
     if keras.backend.backend() != "tensorflow":
         return ops.relu(stack * scale + shift)
     # As three operations this goes through memory three times, and its gradient twice as often. As a 1x1 depthwise

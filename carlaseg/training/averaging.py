@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from carlaseg.models.recomputation import all_layers
 from carlaseg.pipeline import TrainingBatches
 from carlaseg.training.network import jit_compile
 
@@ -32,7 +33,7 @@ class Averaged:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        self._norms = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
         self._dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
         whole = keras.Model(model.inputs[0], _AsInTraining(model, name="as_in_training")(model.inputs[0]))
         whole.compile(jit_compile=jit_compile())

@@ -113,7 +113,7 @@ def _sizes(config: TrainConfig, selection: Selection) -> list[Size]:
 
 def _networks(config: FitConfig) -> list[TrainConfig]:
     """The networks to look at: every number of groups in every precision."""
-    own = TrainConfig(model=config.model)
+    own = TrainConfig(model=config.model, recompute=config.recompute)
     return [
         dataclasses.replace(own, precision=precision, groups=groups)
         for groups in (config.groups or (own.groups,))
@@ -124,6 +124,7 @@ def _networks(config: FitConfig) -> list[TrainConfig]:
 def _print(network: TrainConfig, rows: Sequence[Row], several: bool) -> None:
     named = f"--model {network.model}" + (f" --groups {network.groups}" if network.model == "fc_densenet" else "")
     named += f" --precision {network.precision}" if network.precision != "float32" else ""
+    named += " --recompute" if network.recompute else ""
     if several:
         result(f"\n{named}")
     result(

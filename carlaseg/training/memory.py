@@ -15,6 +15,10 @@ BYTES_A_PARAMETER = 24
 KEPT_SHARE = 1.15
 """Growth of a step's peak over the growth of the sum of all layers' outputs (measured there: `carlaseg fit` does)."""
 
+REMADE_STACKS = 7
+"""With --recompute, times the largest stack that the backward pass makes: stack, ReLU, their gradients, slices, sums
+(measured there: `benchmarks/recompute.py`)."""
+
 
 def largest_pictures(config: TrainConfig) -> tuple[str, Size]:
     """The largest pictures that a step trains on, and the flag that says so: crops where no epoch has whole frames."""
@@ -40,15 +44,29 @@ def fixed_bytes(model: Any) -> int:
 
 
 def activation_bytes(model: Any, size: tuple[int, int], batch_size: int) -> int:
-    """Sum of the outputs of all layers, in bytes, each in its layer's own precision."""
+    """Sum of the outputs of all layers, in bytes, each in its layer's own precision.
+
+    A recomputed layer's is its convolution's alone; what the backward pass makes again for the largest comes on top.
+    """
     import keras
 
-    outputs = keras.Function(model.inputs, [layer.output for layer in model.layers[1:]])
-    image = keras.KerasTensor((batch_size, *size, 3), dtype="uint8")
-    width_bytes = {"float16": 2, "bfloat16": 2, "uint8": 1}
+    from carlaseg.models.recomputation import RecomputedNormReluConv
+
+    again = [layer for layer in model.layers if isinstance(layer, RecomputedNormReluConv)]
     # A pooling layer that keeps its indices has two outputs.
-    specs = keras.tree.flatten(outputs.compute_output_spec([image]))
-    return sum(width_bytes.get(spec.dtype, 4) * math.prod(spec.shape) for spec in specs)
+    kept = [layer.output[:1] if layer in again else layer.output for layer in model.layers[1:]]
+    outputs = keras.Function(model.inputs, [kept, [layer.input[: layer.parts] for layer in again]])
+    image = keras.KerasTensor((batch_size, *size, 3), dtype="uint8")
+    kept_specs, stacks = outputs.compute_output_spec([image])
+    largest = max((_bytes_of(stack) for stack in stacks), default=0)
+    return _bytes_of(kept_specs) + REMADE_STACKS * largest
+
+
+def _bytes_of(specs: Any) -> int:
+    import keras
+
+    width_bytes = {"float16": 2, "bfloat16": 2, "uint8": 1}
+    return sum(width_bytes.get(spec.dtype, 4) * math.prod(spec.shape) for spec in keras.tree.flatten(specs))
 
 
 def what_would_fit(
@@ -78,6 +96,18 @@ def what_would_fit(
         if step_bytes(model, (height, width), 1) <= available_bytes:
             return f"--batch-size {processes} {flag} {Size(height, width)}"
     return "a smaller --model"
+
+
+def by_recomputing(config: TrainConfig) -> tuple[tuple[str, str], ...]:
+    """What to try where memory is short, for a network that can do with less."""
+    import keras
+
+    from carlaseg import models
+    from carlaseg.training.recomputation import BACKENDS
+
+    if config.recompute or "recompute" not in models.network(config.model).options:
+        return ()
+    return (("less memory", "--recompute"),) if keras.backend.backend() in BACKENDS else ()
 
 
 def at_a_smaller_batch(config: TrainConfig) -> TrainConfig | None:

@@ -13,6 +13,7 @@ from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
 from carlaseg.training.losses import PixelScore, segmentation_loss
 from carlaseg.training.optimizer import build_optimizer
+from carlaseg.training.recomputation import backend_recomputation
 
 FREE_FORM = ("groups", "layers_per_block", "growth_rate", "first_filters", "compression")
 """Settings that only a network of free form has."""
@@ -25,7 +26,7 @@ def network_options(config: TrainConfig) -> dict[str, Any]:
     """The options of `models.build` that a configuration asks for; what is not given is the paper's own.
 
     Raises:
-        ConfigError: a setting that the network does not have, or an unknown network.
+        ConfigError: a setting that the network or the backend does not have, or an unknown network.
     """
     known = models.network(config.model).options
     changed = [f.name for f in fields(config) if f.name in OF_A_NETWORK and getattr(config, f.name) != f.default]
@@ -42,12 +43,20 @@ def network_options(config: TrainConfig) -> dict[str, Any]:
             f"--{flag}: expected with a network that has it ({', '.join(having)}), received with {config.model}.",
             (("without", f"--model {config.model} without --{flag}"),),
         )
+    if config.recompute and "recompute" not in known:
+        having = [name for name, row in models.NETWORKS.items() if "recompute" in row.options]
+        raise ConfigError(
+            f"--recompute: expected with a network that has it ({', '.join(having)}), received with {config.model}.",
+            (("less memory", f"a smaller --batch-size than {config.batch_size}, with --accumulate"),),
+        )
+    if config.recompute:
+        backend_recomputation()
     wanted = (*FREE_FORM, *(name for name in OPTIONAL if name in changed), "seed")
     return {name: getattr(config, name) for name in wanted if name in known}
 
 
 def build_network(config: TrainConfig, num_classes: int) -> tuple[Any, dict[str, Any]]:
-    """The network in the precision that is asked for, and the options it was built with.
+    """The network in the precision that is asked for, and the options that make it again to predict.
 
     Raises:
         ConfigError: a setting that the network does not have or cannot use.
@@ -56,7 +65,9 @@ def build_network(config: TrainConfig, num_classes: int) -> tuple[Any, dict[str,
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        return models.build(config.model, num_classes, **options), options
+        # How the training spares memory is no part of what was trained.
+        spared = {"recompute": backend_recomputation()} if config.recompute else {}
+        return models.build(config.model, num_classes, **options, **spared), options
     finally:
         keras.config.set_dtype_policy(before)
 

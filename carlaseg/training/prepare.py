@@ -287,5 +287,8 @@ def _tell_memory(tell: Tell, built: Built, config: TrainConfig, device: Device, 
             f"{flag} {size} --batch-size {config.batch_size}: expected to need less than the {memory.gib(free)} "
             f"of memory that are free, received {config.model} needing about {memory.gib(needed)}. "
             "Nothing was trained.",
-            (("would fit", memory.what_would_fit(model, size, images, free, flag, config.processes)),),
+            (
+                ("would fit", memory.what_would_fit(model, size, images, free, flag, config.processes)),
+                *memory.by_recomputing(config),
+            ),
         )

@@ -25,6 +25,7 @@ MAY_CHANGE = frozenset(
         "lr_range_test",
         "patience",
         "minutes",
+        "recompute",
         "processes",
         "coordinator",
         "process",

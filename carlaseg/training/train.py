@@ -395,5 +395,5 @@ def _out_of_memory(ready: Prepared, run: RunFolder) -> ConfigError:
     return ConfigError(
         f"{flag} {size} --batch-size {config.batch_size}: expected a step of {config.model} to fit into memory, "
         f"received an allocation that failed (about {memory.gib(needed)} are needed). What was saved is in {run}.",
-        (("should fit", fits),),
+        (("should fit", fits), *memory.by_recomputing(config)),
     )

@@ -31,7 +31,7 @@ from carlaseg.training.train import train, train_command
 EVERYTHING: dict[str, Any] = {
     "accumulate": 2, "ema": 0.9, "crop": Size(16, 16), "full_size_epochs": 1, "augment": "scale", "clip_norm": 1.0,
     "loss": ("ce", "dice"), "loss_weights": (1.0, 0.5), "label_smoothing": 0.05, "schedule": "one-cycle",
-    "precision": "mixed_float16",
+    "precision": "mixed_float16", "recompute": True,
 }  # fmt: skip
 OVERFLOWS_THREE_TIMES = 2.0**20
 """A loss scale that is halved three times before the gradients of the tiny run are finite in float16."""
@@ -101,14 +101,15 @@ def test_gradients_that_wait_are_carried_into_smaller_batches(folder: Path) -> N
 
 
 @pytest.mark.slow
-def test_two_runs_at_a_size_that_takes_all_cores_end_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--recompute"]], ids=["kept", "recomputed"])
+def test_two_runs_at_a_size_that_takes_all_cores_end_with_the_same_bytes(more: list[str], tmp_path: Path) -> None:
     """In processes of their own: how TensorFlow uses the cores is settled before it computes anything."""
     write_dataset(tmp_path / "drive", frames=12, size=(128, 128))
     network = ["--groups", "3", "--layers-per-block", "3", "--first-filters", "24", "--growth-rate", "12"]
     last = []
     for name in ("one", "other"):
         words = ["train", "--dataset", str(tmp_path / "drive"), "--size", "128x128", "--batch-size", "4", *network]
-        words += ["--epochs", "1", "--runs", str(tmp_path), "--run", name]
+        words += ["--epochs", "1", "--runs", str(tmp_path), "--run", name, *more]
         done = subprocess.run([sys.executable, "-m", "carlaseg", *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         last.append(stored(tmp_path / name / "last.weights.h5"))
