@@ -31,6 +31,9 @@ from carlaseg.models.layers import (
 )
 from carlaseg.models.recomputation import Recompute, recomputed_norm_relu_conv
 
+MOST_WEIGHTS = 500_000_000
+"""More is a slip of a digit, or a checkpoint that would fill the memory: the largest network here has 134 million."""
+
 
 def fc_densenet56(
     num_classes: int, *, dropout_rate: float = 0.2, recompute: Recompute | None = None, seed: int = 0
@@ -115,9 +118,15 @@ def fc_densenet(
         A model from uint8 (B, H, W, 3) RGB to float32 (B, H, W, num_classes) logits; H and W are free.
 
     Raises:
-        ConfigError: a number of layers that does not fit the groups.
+        ConfigError: a number of layers that does not fit the groups, or a form that is far too large.
     """
     layers = _layers_of_every_block(groups, layers_per_block)
+    count = kernel_weights(layers, growth_rate, first_filters, compression)
+    if count > MOST_WEIGHTS:
+        raise ConfigError(
+            f"fc_densenet: expected a form of at most {MOST_WEIGHTS // 10**6} million weights, received one of "
+            f"{count // 10**6:,} million. FC-DenseNet103 has 9."
+        )
     image, x = image_input()
     x = conv(x, first_filters, first_kernel, name="first_conv", seed=seed)
 
@@ -177,6 +186,26 @@ def _layers_of_every_block(groups: int, layers_per_block: int | Sequence[int]) -
             f"received {layers_per_block}."
         )
     return layers
+
+
+def kernel_weights(layers: tuple[int, ...], growth_rate: int, first_filters: int, compression: float) -> int:
+    """Weights of the dense layers and the transitions, counted before memory is taken for them."""
+    groups = len(layers) // 2
+
+    def block(maps: int, count: int) -> int:
+        return 9 * growth_rate * sum(maps + index * growth_rate for index in range(count))
+
+    total, maps, skips = 0, first_filters, []
+    for count in layers[:groups]:
+        total += block(maps, count)
+        skips.append(maps + count * growth_rate)
+        maps = max(1, int(compression * skips[-1]))
+        total += skips[-1] * maps
+    total += block(maps, layers[groups])
+    for level, count in enumerate(layers[groups + 1 :], 1):
+        up = layers[groups + level - 1] * growth_rate
+        total += 9 * up * up + block(up + skips[-level], count)
+    return total
 
 
 def _dense_block(

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from carlaseg.errors import ConfigError
+
 # Keras's 0.99 needs some 500 steps to forget its start, more than a small recording gives in a whole training; at 0.9
 # the statistics follow the weights within 20 steps, and a batch of pictures has pixels enough to estimate them.
 BATCH_NORM_MOMENTUM = 0.9
@@ -196,7 +198,13 @@ def depthwise_conv(x: Any, kernel: int, *, name: str, seed: int, stride: int = 1
 
 
 def scaled(filters: int, width_multiplier: float) -> int:
-    """Feature maps of a layer in a network that is narrower (wider) than published, never fewer than 4."""
+    """Feature maps of a layer in a network that is narrower (wider) than published, never fewer than 4.
+
+    Raises:
+        ConfigError: a network of more than twice the width, which has four times the weights and more.
+    """
+    if not 0 < width_multiplier <= 2:
+        raise ConfigError(f"width_multiplier: expected above 0 and at most 2, received {width_multiplier}.")
     return filters if width_multiplier == 1 else max(4, round(filters * width_multiplier))
 
 

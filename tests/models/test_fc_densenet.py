@@ -12,6 +12,7 @@ import pytest
 
 from carlaseg import models
 from carlaseg.errors import ConfigError
+from carlaseg.models.fc_densenet import kernel_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +86,18 @@ def test_layers_may_differ_from_block_to_block() -> None:
     assert model.get_layer("up1_dense3_conv").filters == 4
     with pytest.raises(ConfigError, match=r"expected one number of at least 1, or 3 of them for 1 groups"):
         models.build("fc_densenet", 3, groups=1, layers_per_block=(1, 2))
+
+
+def test_an_enormous_form_is_refused_before_memory_is_taken_for_it() -> None:
+    expected = "expected a form of at most 500 million weights, received one of 128,396 million"
+    with pytest.raises(ConfigError, match=expected):
+        models.build("fc_densenet", 3, groups=8, layers_per_block=64, growth_rate=256, first_filters=1024)
+    # What is counted is what would be there.
+    model = models.build("fc_densenet103", 11)
+    kernels = [v for v in model.trainable_variables if v.path.endswith("/kernel")]
+    ends = ("first_conv/kernel", "logits/kernel")
+    counted = kernel_weights((4, 5, 7, 10, 12, 15, 12, 10, 7, 5, 4), 16, 48, 1.0)
+    assert counted == sum(int(np.prod(v.shape)) for v in kernels if v.path not in ends)
 
 
 def test_an_image_smaller_than_the_deepest_pooling_is_segmented_too() -> None:

@@ -59,7 +59,7 @@ def test_an_unknown_network_is_answered_with_the_nearest_one() -> None:
 
 
 def test_an_option_the_builder_does_not_take_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="expected options among dropout_rate, seed, received 'groups'"):
+    with pytest.raises(ConfigError, match="expected options among dropout_rate, recompute, seed, received 'groups'"):
         models.build("fc_densenet103", 3, groups=2)
 
 
