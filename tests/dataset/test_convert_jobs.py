@@ -210,3 +210,12 @@ def test_a_dataset_with_splits_keeps_them(tmp_path: Path) -> None:
     source = Source(tmp_path / "in", None, SplitRule(val=0.9))
     assert source.counts == {"train": 3, "val": 2}
     assert source.notes == ("splits are the dataset's own",)
+
+
+def test_a_plans_splits_are_kept(drives: Path, tmp_path: Path) -> None:
+    for number, drive in enumerate(sorted(path for path in drives.iterdir() if path.is_dir())):
+        shutil.copytree(drive, tmp_path / "plan" / ("test" if number else "train") / drive.name)
+    source = Source(tmp_path / "plan", None, SplitRule(val=0.9))
+    assert set(source.counts) == {"train", "test"}
+    output = run("cityscapes", tmp_path / "plan", tmp_path / "out")
+    assert {path.name for path in (output / "leftImg8bit").iterdir()} == {"train", "test"}

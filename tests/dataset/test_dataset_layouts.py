@@ -34,6 +34,29 @@ def test_a_folder_of_recordings_gives_each_drive_its_name(recording: Path) -> No
     assert {sample.drive for sample in dataset.samples} == {"drive_a", "drive_b"}
 
 
+def test_a_plans_folder_of_train_val_and_test_is_one_dataset_with_these_splits(tmp_path: Path) -> None:
+    for place in ("train/Town01", "train/Town03", "val/Town02", "test/Town05"):
+        write_recording(tmp_path / place, frames=2)
+    (tmp_path / "plan.jsonl").write_text("")
+    whole = open_dataset(tmp_path)
+    assert (whole.layout, whole.splits) == ("recordings", ("train", "val", "test"))
+    assert list(dict.fromkeys(sample.drive for sample in whole.samples)) == ["Town01", "Town03", "Town02", "Town05"]
+    part = open_dataset(tmp_path, split="val")
+    # A picture has the same name whichever way it is read.
+    assert [sample.name for sample in part.samples] == ["Town02_00000100", "Town02_00000101"]
+    assert {sample.name for sample in part.samples} < {sample.name for sample in whole.samples}
+    with pytest.raises(DatasetError, match="expected a split 'dev', received a dataset with train, val, test"):
+        open_dataset(tmp_path, split="dev")
+
+
+def test_drives_of_one_name_in_two_splits_are_told_apart(tmp_path: Path) -> None:
+    for place in ("train/drive", "val/drive"):
+        write_recording(tmp_path / place, frames=1)
+    samples = open_dataset(tmp_path).samples
+    assert [sample.drive for sample in samples] == ["train_drive", "val_drive"]
+    assert len({sample.name for sample in samples}) == 2
+
+
 def test_recordings_of_two_schemes_are_refused(recording: Path) -> None:
     write_recording(recording.parent / "drive_b", label_scheme=scheme("carla-0.9.10"))
     with pytest.raises(DatasetError, match=r"drive_b: expected label scheme carla-0\.9\.14"):

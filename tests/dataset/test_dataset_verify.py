@@ -183,9 +183,9 @@ def test_the_command_exits_with_0_when_all_is_well(recording: Path, capsys: pyte
 def test_a_folder_that_is_no_dataset_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected a dataset, received none of"):
         verify(tmp_path)
-    write_recording(tmp_path / "out" / "train" / "drive")
-    write_recording(tmp_path / "out" / "val" / "drive")
-    with pytest.raises(DatasetError, match=r"received a folder of several \(train, val\)"):
+    write_recording(tmp_path / "out" / "monday" / "drive")
+    write_recording(tmp_path / "out" / "tuesday" / "drive")
+    with pytest.raises(DatasetError, match=r"received a folder of several \(monday, tuesday\)"):
         verify(tmp_path / "out")
 
 

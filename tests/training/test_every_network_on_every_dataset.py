@@ -81,6 +81,16 @@ def test_test_frames_are_neither_trained_nor_validated_on_unless_they_are_named(
         select(TrainConfig(dataset=(data,)))
 
 
+@pytest.mark.parametrize("place", ["{}", "{0}/drive"], ids=["a recording a split", "a plan's folders"])
+def test_recordings_in_splits_are_trained_on_validated_on_and_left_alone(place: str, tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        KINDS["recording"][0](tmp_path / place.format(split))
+    chosen = select(TrainConfig(dataset=(tmp_path,)))
+    assert {sample.image_path.relative_to(tmp_path).parts[0] for sample in chosen.train} == {"train"}
+    assert {sample.image_path.relative_to(tmp_path).parts[0] for sample in chosen.validation} == {"val"}
+    assert chosen.note == "the layout's own train and val; test frames are left alone"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", KINDS)

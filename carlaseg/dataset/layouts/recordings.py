@@ -1,7 +1,8 @@
-"""Recordings of carlaseg: one, or a folder of them. docs/dataset-format.md is the law."""
+"""Recordings of carlaseg: one, a folder of them, or splits of them. docs/dataset-format.md is the law."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,40 +15,73 @@ from carlaseg.labels import require_one_scheme
 IMAGE, MASK = "rgb", "seg_raw"
 
 
+SPLITS = ("train", "val", "test")
+
+
 def recordings_in(folder: Path) -> list[Path]:
-    """The folder itself when it is a recording, else the recordings right inside it, in reading order."""
+    """All recordings that make a dataset of a folder, in reading order.
+
+    The folder itself when it is a recording, else those right inside it, else those in its train, val and test.
+    """
+    return [recording for recordings in _by_split(folder).values() for recording in recordings]
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    """Recordings by split, as a plan leaves them or each its split's name; under no name where they have no splits."""
     if is_recording(folder):
-        return [folder]
+        return {"": [folder]}
+    if right_inside := _right_inside(folder):
+        named = {recording.name: [recording] for recording in right_inside}
+        return (
+            {split: named[split] for split in SPLITS if split in named}
+            if named.keys() <= set(SPLITS)
+            else {"": right_inside}
+        )
+    found = {split: _right_inside(folder / split) for split in SPLITS}
+    return {split: recordings for split, recordings in found.items() if recordings}
+
+
+def _right_inside(folder: Path) -> list[Path]:
     return [folder / name for name in folders_in(folder) if is_recording(folder / name)]
 
 
 def find(folder: Path, split: str | None) -> Listing | None:
-    """The frames of a recording, or of all recordings in a folder."""
-    recordings = recordings_in(folder)
-    if not recordings:
+    """The frames of a recording, or of all recordings in a folder or in its splits."""
+    by_split = _by_split(folder)
+    if not by_split:
         return None
-    if split is not None:
-        chosen_splits(folder, (), split)
+    splits = tuple(name for name in by_split if name)
+    chosen = chosen_splits(folder, splits, split) or ("",)
+    recordings = [recording for name in chosen for recording in by_split[name]]
     metadata_of = {recording: read_metadata(recording) for recording in recordings}
     schemes = {str(recording): metadata.label_scheme for recording, metadata in metadata_of.items()}
     require_one_scheme(schemes)
-    several = len(recordings) > 1
+    drive_of = _drives(recordings_in(folder))
+    several = len(drive_of) > 1
     samples = SampleTable(
         sample
         for recording, metadata in metadata_of.items()
-        for sample in _samples_of(recording, metadata, f"{recording.resolve().name}_" if several else "")
+        for sample in _samples_of(recording, metadata, drive_of[recording], several)
     )
     name = next(iter(schemes.values())).name
     layout = "recording" if is_recording(folder) else "recordings"
-    return Listing(layout, samples, name, ("recording.json names it",))
+    return Listing(layout, samples, name, ("recording.json names it",), splits=splits)
 
 
-def _samples_of(recording: Path, metadata: RecordingMetadata, before: str) -> Iterator[Sample]:
-    drive = recording.resolve().name
+def _drives(recordings: list[Path]) -> dict[Path, str]:
+    """The name of each recording's drive: that of its folder, and of its split where two splits have it."""
+    names = {recording: recording.resolve().name for recording in recordings}
+    times = Counter(names.values())
+    return {
+        recording: name if times[name] == 1 else f"{recording.parent.name}_{name}" for recording, name in names.items()
+    }
+
+
+def _samples_of(recording: Path, metadata: RecordingMetadata, drive: str, several: bool) -> Iterator[Sample]:
     for frame, files in read_frame_files(recording, metadata):
         if IMAGE not in files:
             continue
-        yield sample_of(recording, metadata, frame, files, drive, before)
+        yield sample_of(recording, metadata, frame, files, drive, f"{drive}_" if several else "")
 
 
 def sample_of(
