@@ -257,6 +257,7 @@ def card(
     """README.md of the weights."""
     from carlaseg.training.keep import source_commit
 
+    begun = "" if config.init_from is None else f"| begun with | the weights of `{in_repository(config.init_from)}` |\n"
     whole = "" if finished else f" (stopped after {epochs} of {config.epochs})"
     rows = "\n".join(f"| {c.name} | {100 * (c.iou or 0):.1f} | {100 * (c.recall or 0):.1f} |" for c in scores.classes)
     changed = {k: v for k, v in to_json(config).items() if k not in ("dataset", "runs", "run") and v not in (None, [])}
@@ -275,7 +276,7 @@ Float16 weights of `carlaseg.models.build("{config.model}", 11)`.
 | data | CamVid as split by SegNet: {counts[0]} training images, {counts[1]} validation images, {config.size} |
 | licence | CamVid is for non-commercial use (Brostow et al. 2009), and so are these weights |
 | command | `python {shlex.join(sys.argv)}` |
-| commit | {source_commit()} |
+{begun}| commit | {source_commit()} |
 | seed | {config.seed} |
 | machine | {machine}, Python {platform.python_version()} |
 | time | {seconds / 60:.1f} min, {epochs} epochs{whole} |
