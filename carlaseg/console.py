@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _printable(text: str, stream: Any = None) -> str:
     encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"
     return text.encode(encoding, "replace").decode(encoding)

@@ -24,7 +24,7 @@ from typing import Literal
 from carlaseg import __version__
 from carlaseg.children import environment
 from carlaseg.config import DoctorConfig
-from carlaseg.console import result
+from carlaseg.console import counted, result
 from carlaseg.errors import CarlasegError
 from carlaseg.recording.orphans import clear_server, look_at_server
 
@@ -245,7 +245,8 @@ def doctor_command(config: DoctorConfig) -> int:
         result(json.dumps({"checks": [asdict(check) for check in found], **counts}, indent=2))
     else:
         result(
-            f"{counts['ok']} ok, {counts['warn']} warnings, {counts['skip']} skipped, {counts['fail']} failures",
+            f"{counts['ok']} ok, {counted(counts['warn'], 'warning')}, {counts['skip']} skipped, "
+            f"{counted(counts['fail'], 'failure')}",
         )
     return 1 if counts["fail"] else 0
 

@@ -190,7 +190,7 @@ def test_results_made_from_the_run_are_found_beside_it(world: tuple[Path, Path],
     assert main(["report", str(run), "--output", str(tmp_path / "page.html")]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == str(tmp_path / "page.html")
-    assert "1 results folders" in said.err
+    assert "1 results folder," in said.err
     metrics = json.loads((results / "metrics.json").read_text())
     assert f"{metrics['mean_iou']:.3f}" in Page(tmp_path / "page.html").text
 

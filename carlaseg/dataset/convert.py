@@ -85,7 +85,10 @@ def convert_command(config: ConvertSettings) -> int:
     source = Source(config.input, config.scheme, rule)
     export = build(config.to, source, config.output, config.classes, config.shard_mb)
     notes = (*source.notes, *(f"lost: {loss}" for loss in export.losses))
-    console.say("data", f"{source.folder}: {source.layout}, {len(source.samples)} masks of {source.scheme.title}")
+    console.say(
+        "data",
+        f"{source.folder}: {source.layout}, {console.counted(len(source.samples), 'mask')} of {source.scheme.title}",
+    )
     for note in notes:
         console.say("note", note)
     scheme = labels.scheme(_OWN_SCHEME.get(config.to) or config.classes or source.scheme.name)
@@ -163,7 +166,9 @@ def _print(config: ConvertSettings, source: Source, outcome: Outcome, notes: tup
         console.result(json.dumps(values, indent=2))
         return
     if outcome.complete_before:
-        console.result(f"{config.output}: was complete already, {outcome.images} images; nothing was changed")
+        console.result(
+            f"{config.output}: was complete already, {console.counted(outcome.images, 'image')}; nothing was changed"
+        )
         return
     splits = ", ".join(f"{split} {count}" for split, count in source.counts.items())
-    console.result(f"{config.output}: {TARGETS[config.to]}, {outcome.images} images ({splits})")
+    console.result(f"{config.output}: {TARGETS[config.to]}, {console.counted(outcome.images, 'image')} ({splits})")

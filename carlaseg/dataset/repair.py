@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from carlaseg.console import counted
 from carlaseg.dataset.headers import picture_size
 from carlaseg.dataset.layouts.recordings import IMAGE, recordings_in
 from carlaseg.dataset.reader import FRAMES_FILE, METADATA_FILE, FilesPresent, read_metadata
@@ -70,13 +71,14 @@ class Repair:
         if self.refused:
             return self.refused
         if not self.changed:
-            return f"{self.recording}: nothing to repair, {self.kept} frames"
+            return f"{self.recording}: nothing to repair, {counted(self.kept, 'frame')}"
         done = [f"{count} frames ({reason})" for reason, count in Counter(self.frames.values()).most_common()]
         done += [f"{count} lines ({reason})" for reason, count in self.lines.most_common()]
         done += [f"{self.leftovers} files of no frame"] if self.leftovers else []
         what = [f"{self.restored} files brought back from shards"] if self.restored else []
         what += [f"moved to {REMOVED}/: {', '.join(done)}"] if done else []
-        return f"{self.recording}: {self.kept} frames kept; {'; '.join(what) or 'lines put in order and counted'}"
+        kept = counted(self.kept, "frame")
+        return f"{self.recording}: {kept} kept; {'; '.join(what) or 'lines put in order and counted'}"
 
 
 def repair(folder: Path, deep: bool = False, watch: Callable[[int, int], object] | None = None) -> list[Repair]:

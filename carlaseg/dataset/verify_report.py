@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carlaseg.console import counted
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -93,7 +95,7 @@ class VerifyReport:
 
     def lines(self, most: int = 10) -> Iterator[str]:
         """The report for people, a line each, with at most `most` problems of each kind."""
-        yield f"{self.folder}: {self.layout}, {self.frames} images, {self.labelled} with masks"
+        yield f"{self.folder}: {self.layout}, {counted(self.frames, 'image')}, {self.labelled} with masks"
         if self.sizes:
             yield "size    " + ", ".join(f"{size} ({count})" for size, count in self.sizes.items())
         if self.labelled:
@@ -112,4 +114,4 @@ class VerifyReport:
             if len(self.doubts) > most:
                 yield f"        ... and {len(self.doubts) - most} more (--json lists all)"
         how = "every picture decoded, every checksum compared" if self.deep else "every mask decoded, images by header"
-        yield f"{'ok' if self.ok else 'failed'}      {len(self.problems)} problems ({how})"
+        yield f"{'ok' if self.ok else 'failed'}      {counted(len(self.problems), 'problem')} ({how})"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from carlaseg.config import EvaluateConfig
-from carlaseg.console import Progress, result, say
+from carlaseg.console import Progress, counted, result, say
 from carlaseg.errors import DatasetError
 from carlaseg.evaluation.answers import Answers, open_answers
 from carlaseg.evaluation.bands import Bands, DepthFiles, choose_bands
@@ -34,7 +34,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """
     answers = open_answers(config.results, config.truth)
     other = None if config.against is None else open_answers(config.against, config.truth)
-    say("results", f"{answers.folder}: {len(answers.answers)} images with truth, {answers.scheme}")
+    say("results", f"{answers.folder}: {counted(len(answers.answers), 'image')} with truth, {answers.scheme}")
     if answers.without_truth:
         say("note", f"{answers.without_truth} images without truth or ids are left out")
     files = DepthFiles()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.console import counted
 from carlaseg.evaluation.answers import Answers
 from carlaseg.evaluation.compare import Against
 from carlaseg.evaluation.groups import Group, Resampling
@@ -146,10 +147,10 @@ class Evaluation:
             lines.append(f"{'calibration error':<24} {figure(self.reliability.error)}")
         lines.append(
             f"over {self.scores.present} of {len(self.scores.classes)} classes; intervals from {self.how.resamples} "
-            f"resamples of {self.whole.images} images" + (", drawn by drive" if drawn == "drives" else "")
+            f"resamples of {counted(self.whole.images, 'image')}" + (", drawn by drive" if drawn == "drives" else "")
         )
         if self.against is not None:
-            lines += ["", f"against {self.against.folder} ({self.against.images} images in common)"]
+            lines += ["", f"against {self.against.folder} ({counted(self.against.images, 'image')} in common)"]
             for name, compared in self.against.figures.items():
                 difference = compared.difference
                 lines.append(

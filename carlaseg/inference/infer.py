@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg.config import InferConfig
-from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.console import Progress, StopRequest, counted, duration, result, say, stop_on_signal
 from carlaseg.errors import CarlasegError, DatasetError, Interrupted
 from carlaseg.inference.films import Film
 from carlaseg.inference.inputs import Source, name_of_inputs, open_inputs
@@ -374,7 +374,7 @@ def infer_command(config: InferConfig) -> int:
 def _say_done(outcome: InferResult) -> None:
     say(
         "done",
-        f"{outcome.images} images in {duration(outcome.seconds)}, {outcome.images_per_s:.1f} images/s   "
+        f"{counted(outcome.images, 'image')} in {duration(outcome.seconds)}, {outcome.images_per_s:.1f} images/s   "
         f"network {outcome.network_s:.1f} s; beside it read {outcome.read_s:.1f} s, write {outcome.write_s:.1f} s"
         f"   (loading and compiling {outcome.load_s:.1f} s apart)",
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from carlaseg.config import InferConfig
-from carlaseg.console import say
+from carlaseg.console import counted, say
 from carlaseg.dataset import Sample, open_dataset
 from carlaseg.dataset.layouts.listing import in_reading_order
 from carlaseg.dataset.pictures import is_picture
@@ -202,7 +202,7 @@ def _loose_pictures(paths: Iterable[Path]) -> Pictures:
             )
 
     table = SampleTable(samples())
-    return Pictures("images", f"{len(table)} images", table, "single images")
+    return Pictures("images", counted(len(table), "image"), table, "single images")
 
 
 def _with_unique_names(sources: list[Source]) -> list[Source]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carlaseg import labels
-from carlaseg.console import say
+from carlaseg.console import counted, say
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.inference.films import Film
 from carlaseg.inference.inputs import Source
@@ -30,7 +30,7 @@ def truth_table(source: Source, network: Network) -> NDArray[np.uint8] | None:
             f"{source.where}: {many} at {source.rate_hz:g} a second" + (", CARLA's labels" if source.scheme else ""),
         )
         return None if source.scheme is None else _table(source.where, source.scheme, network)
-    where = f"{source.where}: {source.length} images ({source.layout})"
+    where = f"{source.where}: {counted(source.length, 'image')} ({source.layout})"
     if not source.labelled:
         say("data", f"{where}, no truth: no scores")
         return None

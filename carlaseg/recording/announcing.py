@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from carlaseg import __version__
 from carlaseg.config import RecordConfig
-from carlaseg.console import duration, say
+from carlaseg.console import counted, duration, say
 from carlaseg.labels import LabelScheme
 from carlaseg.recording.drive import Drive
 from carlaseg.recording.estimate import bytes_text, estimate
@@ -61,7 +61,7 @@ def say_plan(config: RecordConfig, drive: Drive, frames: int, place: Place, seen
     how_long = f"    ~{duration(cost.seconds)} (from {drive.tick_count} ticks)" if cost.seconds is not None else ""
     every = "every tick" if config.every == 1 else f"one tick in {config.every}"
     size = f"~{bytes_text(cost.byte_count)} of {bytes_text(cost.free_bytes)} free"
-    say("plan", f"{frames} frames, {every} at {config.fps:g} Hz    {size}{how_long}")
+    say("plan", f"{counted(frames, 'frame')}, {every} at {config.fps:g} Hz    {size}{how_long}")
 
 
 def say_if_no_road(label_scheme: LabelScheme, rig: RigSpec, seen: Mapping[str, SensorFrame]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carlaseg.config import PlanConfig, RecordConfig, nearest, to_json
-from carlaseg.console import duration, result, say
+from carlaseg.console import counted, duration, result, say
 from carlaseg.errors import ConfigError, DatasetError, SimulatorError
 from carlaseg.recording.connection import import_carla
 from carlaseg.recording.estimate import LARGEST_SHARE_OF_FREE_DISK, bytes_text
@@ -120,7 +120,7 @@ def _probe(config: RecordConfig, frames: int) -> tuple[float, float, float]:
         settings = to_json(config) | {"frames": frames, "output": folder, "name": "probe", "json": True}
         path = Path(folder) / "probe.json"
         path.write_text(json.dumps(settings), encoding="utf-8")
-        say("probe", f"{frames} frames of {config.name}")
+        say("probe", f"{counted(frames, 'frame')} of {config.name}")
         began_s = time.monotonic()
         done = _asked([sys.executable, "-m", "carlaseg", "record", "--config", str(path)])
         took_s = time.monotonic() - began_s
@@ -164,11 +164,11 @@ def _refuse_unknown_towns(plan: Plan, config: RecordConfig) -> None:
 
 
 def _say(plan: Plan, cost: PlanCost) -> None:
-    say("plan", f"{plan.path}: {cost.drives} drives, {cost.frames} frames")
+    say("plan", f"{plan.path}: {counted(cost.drives, 'drive')}, {counted(cost.frames, 'frame')}")
     for split, count in Counter(drive.split for drive in plan.drives).items():
         if split:
             towns = sorted({str(drive.config.town) for drive in plan.drives if drive.split == split})
-            say(split, f"{count} drives in {', '.join(towns)}")
+            say(split, f"{counted(count, 'drive')} in {', '.join(towns)}")
     if cost.drives_left < cost.drives:
         say("done", f"{cost.drives - cost.drives_left} drives are there; {cost.frames_left} frames are left")
     if cost.byte_count is not None and cost.seconds is not None:

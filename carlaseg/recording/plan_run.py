@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from carlaseg.config import RecordConfig, to_json
-from carlaseg.console import result, say, stop_on_signal
+from carlaseg.console import counted, result, say, stop_on_signal
 from carlaseg.dataset.reader import is_recording, line_count
 from carlaseg.dataset.shards import write_shards
 from carlaseg.errors import CarlasegError, ConfigError, Interrupted, SimulatorError
@@ -46,7 +46,8 @@ def run_plan(config: RecordConfig) -> int:
     missing = [drive for drive in plan.drives if drive.frames_done() < drive.config.frames]
     say(
         "plan",
-        f"{config.plan}: {len(plan.drives)} drives, {plan.frames} frames; {len(missing)} drives are not done yet",
+        f"{config.plan}: {counted(len(plan.drives), 'drive')}, {counted(plan.frames, 'frame')}; "
+        f"{len(missing)} drives are not done yet",
     )
     if missing:
         _record_missing(plan, missing)
@@ -56,7 +57,7 @@ def run_plan(config: RecordConfig) -> int:
             write_shards(drive.folder, drive.config.shards)
     # What is there, not what was asked for: a rule may have ended a drive earlier.
     done = sum(_frames(drive) for drive in plan.drives)
-    say("done", f"the plan is complete: {len(plan.drives)} drives, {done} frames")
+    say("done", f"the plan is complete: {counted(len(plan.drives), 'drive')}, {counted(done, 'frame')}")
     roots = sorted({str(drive.config.output) for drive in plan.drives})
     if config.json:
         result(json.dumps({"drives": len(plan.drives), "frames": done, "folders": roots}))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from carlaseg import __version__
 from carlaseg.config import RecordConfig, flags_of, to_json
-from carlaseg.console import Progress, StopRequest, say, stop_on_signal
+from carlaseg.console import Progress, StopRequest, counted, say, stop_on_signal
 from carlaseg.dataset import open_dataset
 from carlaseg.dataset.contact_sheet import contact_sheet
 from carlaseg.dataset.reader import read_lines
@@ -365,7 +365,7 @@ def _pack(config: RecordConfig, folder: Path) -> None:
     if config.shards is None:
         return
     shards = write_shards(folder, config.shards)
-    say("shards", f"{len(shards)} tars of up to {config.shards} frames in {folder / SHARDS}")
+    say("shards", f"{counted(len(shards), 'tar')} of up to {config.shards} frames in {folder / SHARDS}")
 
 
 def _finish_folder(folder: Path, metadata: RecordingMetadata, counts: Mapping[str, int], config: RecordConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from carlaseg.config import ReportConfig
-from carlaseg.console import result, say
+from carlaseg.console import counted, result, say
 from carlaseg.errors import DatasetError
 from carlaseg.files import disk_fault, write_whole
 from carlaseg.report.page import page
@@ -49,8 +49,8 @@ def _say_found(sources: Sources) -> None:
     recordings = sum(len(found.recordings) for found in sources.data)
     say(
         "report",
-        f"{sources.run}: {len(sources.epochs)} epochs, {len(sources.results)} results folders, "
-        f"{len(sources.data)} dataset folders with {recordings} recordings",
+        f"{sources.run}: {counted(len(sources.epochs), 'epoch')}, {counted(len(sources.results), 'results folder')}, "
+        f"{counted(len(sources.data), 'dataset folder')} with {counted(recordings, 'recording')}",
     )
     for missing in sources.missing:
         say("note", f"{missing}; left out")

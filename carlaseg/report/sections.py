@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from carlaseg.console import duration
+from carlaseg.console import counted, duration
 from carlaseg.metrics import Scores
 from carlaseg.metrics import figure as ratio
 from carlaseg.report import pictures
@@ -86,7 +86,7 @@ def _data(found: Data) -> str:
     parts = [
         f"<h3>{role}: <code>{escape(str(found.folder))}</code></h3>",
         paragraph(
-            f"{len(found.samples)} frames, {labelled} with labels"
+            f"{counted(len(found.samples), 'frame')}, {labelled} with labels"
             + (f" of {found.scheme.title}" if found.scheme else "")
             + f"; {found.layout}.",
             "soft",
@@ -109,7 +109,7 @@ def _data(found: Data) -> str:
     tags = [pictures.sample_tag(sample, found.scheme) for sample in shown]
     parts.append(f'<div class="sheet">{"".join(tags)}</div>')
     if found.scheme is not None and labelled:
-        shares, counted = pictures.class_shares(found.samples, found.scheme.num_classes, FRAMES_COUNTED)
+        shares, looked_at = pictures.class_shares(found.samples, found.scheme.num_classes, FRAMES_COUNTED)
         classes = [
             (
                 swatch(found.scheme.classes[i].color) + escape(found.scheme.names[i]),
@@ -121,7 +121,7 @@ def _data(found: Data) -> str:
         ]
         absent = [name for name, share in zip(found.scheme.names, shares, strict=True) if share == 0]
         parts.append(
-            f"<details><summary>Classes and their share of the labelled pixels, counted on {counted} frames</summary>"
+            f"<details><summary>Classes and their share of the labelled pixels, counted on {looked_at} frames</summary>"
             + table(("class", "", "share"), classes)
             + (paragraph(f"Not seen: {', '.join(absent)}.", "soft") if absent else "")
             + "</details>"
@@ -208,7 +208,7 @@ def _tested(outcome: Results, sources: Sources) -> str:
     speed = outcome.summary.get("images_per_s")
     parts.append(
         paragraph(
-            f"{len(outcome.lines)} images"
+            f"{counted(len(outcome.lines), 'image')}"
             + (f", {speed:.1f} a second; network {seconds.get('network', 0):.1f} s" if speed else "")
             + ("" if outcome.metrics.get("complete", True) else "; stopped before its end")
             + (f"; {len(outcome.summary['damaged'])} damaged files" if outcome.summary.get("damaged") else "")

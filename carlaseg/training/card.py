@@ -8,7 +8,7 @@ from pathlib import Path
 from carlaseg import __version__
 from carlaseg.checkpoint import RunFolder
 from carlaseg.config import flags_of
-from carlaseg.console import duration
+from carlaseg.console import counted, duration
 from carlaseg.metrics import Scores, figure
 from carlaseg.training.loop import State
 from carlaseg.training.prepare import Prepared
@@ -74,12 +74,12 @@ def _facts(run: RunFolder, ready: Prepared, state: State) -> list[str]:
     steps_s = sum(float(record.get("train_s", 0.0)) for record in run.metrics())
     facts = {
         "command": f"`{shlex.join(['carlaseg', 'train', *flags_of(config)])}`",
-        "trained on": f"{len(selection.train)} frames of {_folders(config.dataset)}",
-        "validated on": f"{len(selection.validation)} frames; {selection.note}",
+        "trained on": f"{counted(len(selection.train), 'frame')} of {_folders(config.dataset)}",
+        "validated on": f"{counted(len(selection.validation), 'frame')}; {selection.note}",
         "size": f"{config.size} (height x width), batch {config.batch_size}, augmentation `{config.augment}`",
         "optimiser": f"{config.optimizer}, {config.schedule} from {config.learning_rate:g}, seed {config.seed}",
         "machine": f"{device.name}; {device.backend}",
-        "time": f"{state.epoch} epochs, {duration(steps_s)} of training steps",
+        "time": f"{counted(state.epoch, 'epoch')}, {duration(steps_s)} of training steps",
         "best epoch": f"{state.best_epoch}, by validation mean IoU",
     }
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())]

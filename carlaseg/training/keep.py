@@ -18,7 +18,7 @@ from carlaseg import __version__
 from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import KEPT, RunFolder, load_model, save_weights
 from carlaseg.config import KeepConfig
-from carlaseg.console import duration, result, say
+from carlaseg.console import counted, duration, result, say
 from carlaseg.errors import CheckpointError, ConfigError
 from carlaseg.files import disk_fault
 
@@ -120,7 +120,7 @@ def _card(run: RunFolder, made: RunFolder, config: KeepConfig, scores: dict[str,
         "commit": source_commit(),
         "seed": settings.get("seed", "unknown"),
         "machine": ", ".join(str(environment[key]) for key in ("device", "backend") if key in environment) or "unknown",
-        "time": f"{len(epochs)} epochs, {duration(seconds)} of training steps",
+        "time": f"{counted(len(epochs), 'epoch')}, {duration(seconds)} of training steps",
         "weights": f"float16, {weights.stat().st_size:,} bytes, SHA-256 `{_sha256(weights)}`",
         "kept by": f"carlaseg {__version__} from the run {run.name}",
     }

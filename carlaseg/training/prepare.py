@@ -13,7 +13,7 @@ from carlaseg import __version__
 from carlaseg.backend import prepare_backend
 from carlaseg.checkpoint import ModelCard, RunFolder, load_weights
 from carlaseg.config import TrainConfig
-from carlaseg.console import say
+from carlaseg.console import counted, say
 from carlaseg.errors import ConfigError
 from carlaseg.pipeline import Crop, EvaluationBatches, Selection, TrainingBatches, for_evaluation, for_training, select
 from carlaseg.pipeline.cache import room_in_memory
@@ -242,15 +242,15 @@ def _tell_data(tell: Tell, config: TrainConfig, selection: Selection, counts: Cl
     drives = len({sample.drive for sample in chain(selection.train, selection.validation)})
     tell(
         "data",
-        f"{total} frames of {drives} drive{'s' if drives > 1 else ''} ({', '.join(selection.layouts)}): "
+        f"{counted(total, 'frame')} of {counted(drives, 'drive')} ({', '.join(selection.layouts)}): "
         f"train {len(selection.train)}, validation {len(selection.validation)}, at {config.size} (height x width)",
     )
     for sentence in selection.evidence:
         tell("labels", sentence)
     tell("split", selection.note)
     if selection.mix is not None:
-        counted = zip(config.dataset, selection.mix.counts(len(selection.train)), strict=True)
-        tell("mix", "an epoch is " + ", ".join(f"{count} frames of {folder}" for folder, count in counted))
+        of_folders = zip(config.dataset, selection.mix.counts(len(selection.train)), strict=True)
+        tell("mix", "an epoch is " + ", ".join(f"{count} frames of {folder}" for folder, count in of_folders))
     tell("checks", f"{total} masks read: every file whole, every id known, no frame in both parts")
     names, shares = selection.target.names, counts.shares
     order = np.argsort(-shares, kind="stable")

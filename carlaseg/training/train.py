@@ -21,7 +21,7 @@ import numpy as np
 
 from carlaseg.checkpoint import RunFolder, load_training_state, save_weights
 from carlaseg.config import TrainConfig, flags_of
-from carlaseg.console import Progress, StopRequest, duration, result, say, stop_on_signal
+from carlaseg.console import Progress, StopRequest, counted, duration, result, say, stop_on_signal
 from carlaseg.errors import CheckpointError, ConfigError, Interrupted
 from carlaseg.metrics import Scores
 from carlaseg.training import memory, pictures
@@ -126,7 +126,11 @@ def _train(config: TrainConfig, held: ExitStack) -> TrainResult | None:
     talk("run", str(run.path.resolve()))
     _first_pictures(run, ready)
     if state.epoch or state.step:
-        talk("resume", f"after {state.epoch} epochs and {state.step} steps; best so far {state.best_mean_iou:.3f} mIoU")
+        talk(
+            "resume",
+            f"after {counted(state.epoch, 'epoch')} and {counted(state.step, 'step')}; "
+            f"best so far {state.best_mean_iou:.3f} mIoU",
+        )
 
     with stop_on_signal("the current batch") as own_stop, stop_after(config.minutes, own_stop):
         stop = agreed(own_stop, config)

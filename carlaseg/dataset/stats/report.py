@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carlaseg.console import counted
 from carlaseg.dataset.stats.classes import ClassStats, Counts, Tally
 from carlaseg.dataset.stats.copies import NEAR_COPY_BITS, STILL_M, Run
 from carlaseg.errors import DatasetError
@@ -166,7 +167,8 @@ class DatasetStats:
 
     def lines(self) -> Iterator[str]:
         """The count for people, a line each; classes that never occur are named in one line."""
-        yield f"{self.folder}: {self.layout}, {self.images} images, {self.labelled} with masks, {self.scheme.title}"
+        images = counted(self.images, "image")
+        yield f"{self.folder}: {self.layout}, {images}, {self.labelled} with masks, {self.scheme.title}"
         yield f"size    {', '.join(f'{size} ({count})' for size, count in self.sizes.items())}"
         for kind, parts in self.groups.items():
             names = ", ".join(f"{name} ({part.masks})" for name, part in list(parts.items())[:4])
