@@ -177,6 +177,8 @@ def _folder(path: Path, config: InferConfig, names: Names) -> list[Source]:
     beside = [file for file in path.iterdir() if is_film(file.name) or file.suffix.lower() in UNREAD_SUFFIXES]
     if beside:
         say("note", f"{path}: {len(beside)} videos and pictures of other kinds beside the pictures are left out")
+    if data.labelled and len(data.splits) > 1 and config.split is None:
+        say("note", f"{path}: {', '.join(data.splits)} together; --split {data.splits[-1]} takes one of them")
     name = names.free(path.resolve().name or "input")
     return [Pictures(name, str(path), data.samples, data.layout, data.labelled, data.scheme, data.evidence)]
 

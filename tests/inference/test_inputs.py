@@ -108,6 +108,15 @@ def test_what_lies_beside_the_pictures_of_a_folder_is_left_out_and_counted(
     assert "2 videos and pictures of other kinds beside the pictures are left out" in capsys.readouterr().err
 
 
+def test_splits_that_are_scored_together_are_said(tiny_run: Path, tmp_path: Path, capsys) -> None:
+    for split in ("train", "test"):
+        write_dataset(tmp_path / "in" / split, frames=1)
+    run(tiny_run, tmp_path / "out", tmp_path / "in")
+    assert f"{tmp_path / 'in'}: train, test together; --split test takes one of them" in capsys.readouterr().err
+    run(tiny_run, tmp_path / "one", tmp_path / "in", split="test")
+    assert "together" not in capsys.readouterr().err
+
+
 def test_what_is_not_there_or_neither_picture_nor_video_is_said(tiny_run: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
