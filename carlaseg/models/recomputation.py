@@ -28,8 +28,8 @@ class RecomputedNormReluConv(keras.layers.Layer):
 
     Inputs: `parts` pictures of feature maps (B, H, W, C1), (B, H, W, C2), ..., then the moments of their maps in order,
     float32 (2, Ci). Outputs: (B, H, W, filters), then the pictures as they came, for whoever sees them next: gradients
-    then meet in pairs on their way back. Where more than two meet at once, TensorFlow adds them in an order that
-    differs from process to process.
+    then meet in pairs on their way back. Where more than two meet at once, TensorFlow's graph optimiser adds them in
+    order of arrival, which differs from process to process.
 
     Args:
         parts: how many of the inputs are feature maps.
