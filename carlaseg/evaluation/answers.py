@@ -17,7 +17,7 @@ from carlaseg import labels
 from carlaseg.config import nearest
 from carlaseg.dataset import MaskEncoding, Sample, open_dataset, read_mask
 from carlaseg.dataset.pictures import read_raw_mask
-from carlaseg.errors import ConfigError, DatasetError
+from carlaseg.errors import DatasetError
 from carlaseg.labels import IGNORE_ID
 
 ENCODINGS: tuple[MaskEncoding, ...] = ("ids", "red", "colors")
@@ -76,14 +76,13 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
         truth: dataset with the truth, when it is no longer where inference found it.
 
     Raises:
-        ConfigError: it is no results folder.
-        DatasetError: it holds no prediction with truth.
+        DatasetError: it is no results folder, or holds no prediction with truth.
     """
     if not (folder / "predictions.jsonl").is_file():
         known = [path.parent for path in folder.glob("*/predictions.jsonl")] if folder.is_dir() else []
         known += [path.parent for path in folder.parent.glob("*/predictions.jsonl")] if folder.parent.is_dir() else []
         near = nearest(str(folder), map(str, known)) or (str(known[0]) if known else None)
-        raise ConfigError(
+        raise DatasetError(
             f"{folder}: expected a results folder of carlaseg infer (it holds predictions.jsonl), received "
             f"{'a folder without' if folder.is_dir() else 'nothing there'}.",
             (("perhaps", f"carlaseg evaluate {shlex.quote(near)}"),)
@@ -94,7 +93,7 @@ def open_answers(folder: Path, truth: Path | None) -> Answers:
     try:
         scheme, names = str(classes["scheme"]), tuple(str(name) for name in classes["names"])
     except (KeyError, TypeError) as error:
-        raise ConfigError(
+        raise DatasetError(
             f"{folder}: expected classes.json with the scheme and names of its classes, received none. An earlier "
             "carlaseg made these results.",
             (("make them again", f"carlaseg infer --config {shlex.quote(str(folder / 'config.json'))} --overwrite"),),

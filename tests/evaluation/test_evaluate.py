@@ -228,7 +228,7 @@ def test_folders_that_are_no_results_and_results_without_truth_say_what_to_do(
     data: Path, tmp_path: Path, capsys
 ) -> None:
     results = write_results(tmp_path / "results", data, wrong_rows=1)
-    with pytest.raises(ConfigError, match=r"predictions\.jsonl") as caught:
+    with pytest.raises(DatasetError, match=r"predictions\.jsonl") as caught:
         evaluate(config(tmp_path / "result"))
     assert str(results) in caught.value.next_steps[0][1]
     lines = [json.loads(line) for line in (results / "predictions.jsonl").read_text().splitlines()]

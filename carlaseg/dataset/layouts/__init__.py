@@ -19,9 +19,9 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 
 LOOKED_FOR = (
-    "a recording (recording.json, frames.jsonl) or a folder of recordings; rgb/ with seg_raw/; CameraRGB/ with "
-    "CameraSeg/ or CameraMask/; CamVid (train/, trainannot/); KITTI Road (training/image_2, gt_image_2); Cityscapes "
-    "(leftImg8bit/, gtFine/); or a folder of pictures"
+    "a recording (recording.json, frames.jsonl) or a folder of recordings, in train, val and test or not; rgb/ with "
+    "seg_raw/; CameraRGB/ with CameraSeg/ or CameraMask/; CamVid (train/, trainannot/); KITTI Road (training/image_2, "
+    "gt_image_2); Cityscapes (leftImg8bit/, gtFine/); or a folder of pictures"
 )
 
 __all__ = ["LAYOUTS", "LOOKED_FOR", "Layout", "Listing"]
