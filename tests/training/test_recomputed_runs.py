@@ -10,7 +10,6 @@ from tiny_training import settings
 from carlaseg.checkpoint import RunFolder, load_model
 from carlaseg.config import TrainConfig
 from carlaseg.errors import ConfigError
-from carlaseg.training import memory
 from carlaseg.training.network import network_options
 from carlaseg.training.train import train
 
@@ -38,9 +37,3 @@ def test_a_network_without_stacks_does_not_recompute() -> None:
     with pytest.raises(ConfigError, match="--recompute: expected with a network that has it") as caught:
         network_options(TrainConfig(model="unet", recompute=True))
     assert "received with unet" in caught.value.message
-
-
-def test_recomputing_is_named_where_memory_is_short_and_it_would_help() -> None:
-    assert memory.by_recomputing(TrainConfig()) == (("less memory", "--recompute"),)
-    assert memory.by_recomputing(TrainConfig(recompute=True)) == ()
-    assert memory.by_recomputing(TrainConfig(model="unet")) == ()
