@@ -221,18 +221,16 @@ def keep(run: RunFolder, given: argparse.Namespace, finished: bool, seconds: flo
     if before.get("mean_iou", -1.0) >= scores.mean_iou:
         say("kept", f"{target} as it is: {100 * before['mean_iou']:.2f} % mIoU")
         return
+    records = run.metrics()
+    counts = (len(selection.train), len(selection.validation))
+    machine = f"{find_device().name}, keras {keras.version()} on {keras.backend.backend()}"
+    readme = card(config, scores, counts, machine, len(records), finished, seconds)  # first: what fails leaves the old
     target.mkdir(parents=True, exist_ok=True)
     kept = RunFolder(target)
     save_weights(kept.weights("best"), model, half=True)
     kept.write_model_card(run.model_card())
-    records = run.metrics()
-    counts = (len(selection.train), len(selection.validation))
     kept.write_json("validation_metrics.json", scores.to_json())
-    kept.write_text(
-        "README.md",
-        card(config, scores, counts, f"{find_device().name}, keras {keras.version()} on {keras.backend.backend()}",
-             len(records), finished, seconds),
-    )  # fmt: skip
+    kept.write_text("README.md", readme)
     kept.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     folders = tuple(in_repository(path) for path in config.dataset)
     kept.write_config(replace(config, dataset=folders, runs=in_repository(config.runs)))
