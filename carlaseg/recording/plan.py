@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from carlaseg.config import RecordConfig, check_range, from_mapping, nearest, to_json
+from carlaseg.dataset.layouts.listing import SPLITS
 from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.errors import ConfigError, DatasetError
 from carlaseg.files import unreadable
 from carlaseg.recording.place import FREE_TO_CHANGE
 from carlaseg.recording.weather import weather_preset
 
-SPLITS = ("train", "val", "test")
 TIMES = {"day": 60.0, "evening": 15.0, "sunset": 3.0, "dusk": -4.0, "night": -60.0}
 """Degrees of the sun above the horizon."""
 SEEDS_APART = 1000

@@ -50,7 +50,7 @@ def network_options(config: TrainConfig) -> dict[str, Any]:
             (("less memory", f"a smaller --batch-size than {config.batch_size}, with --accumulate"),),
         )
     if config.recompute:
-        backend_recomputation()
+        backend_recomputation()  # refuses a backend that has none
     wanted = (*FREE_FORM, *(name for name in OPTIONAL if name in changed), "seed")
     return {name: getattr(config, name) for name in wanted if name in known}
 

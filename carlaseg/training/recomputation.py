@@ -30,7 +30,6 @@ def in_tensorflow(function: Callable[..., Any], maps: Sequence[Any], others: Seq
     """By a custom gradient; see `carlaseg.models.recomputation.Recompute`."""
     import tensorflow as tf
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def recomputed(*values: Any) -> Any:
         def gradients(upstream: Any, *of_maps: Any) -> list[Any]:
             # Not before the backward pass has come here: all that it takes is there long before.
@@ -45,7 +44,7 @@ def in_tensorflow(function: Callable[..., Any], maps: Sequence[Any], others: Seq
 
         return (function(*values), *(tf.identity(value) for value in values[: len(maps)])), gradients
 
-    outputs: Sequence[Any] = recomputed(*maps, *others)
+    outputs: Sequence[Any] = tf.custom_gradient(recomputed)(*maps, *others)
     return outputs
 
 

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from carlaseg import labels
-from carlaseg.dataset.exports.splits import SPLITS, assign_splits
+from carlaseg.dataset.exports.splits import assign_splits
+from carlaseg.dataset.layouts.listing import SPLITS
 from carlaseg.dataset.opening import open_dataset
 from carlaseg.dataset.reader import is_recording, read_metadata
 from carlaseg.dataset.recorded import Books, Known

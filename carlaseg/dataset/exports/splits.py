@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-SPLITS = ("train", "val", "test")
 MOST_SUMS = 2**18
 """Totals told from one another; those of more frames are compared in steps of several."""
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from carlaseg.dataset.layouts.listing import Listing, chosen_splits, folders_in, pair
-
-SPLITS = ("train", "val", "test")
+from carlaseg.dataset.layouts.listing import SPLITS, Listing, chosen_splits, folders_in, pair
 
 
 def find(folder: Path, split: str | None) -> Listing | None:

@@ -12,6 +12,8 @@ from carlaseg.dataset.pictures import is_picture
 from carlaseg.dataset.samples import MaskEncoding, Sample
 from carlaseg.errors import DatasetError
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Listing:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from carlaseg.dataset.layouts.listing import Listing, chosen_splits, folders_in, pair
+from carlaseg.dataset.layouts.listing import SPLITS, Listing, chosen_splits, folders_in, pair
 from carlaseg.dataset.samples import Sample
 from carlaseg.errors import DatasetError
 
 _PAIRS = (("rgb", "seg_raw"), ("rgb", "seg"), ("CameraRGB", "CameraSeg"), ("CameraRGB", "CameraMask"))
 _IMAGE_PREFIXES = ("rgb_",)
 _MASK_PREFIXES = ("seg_raw_", "seg_")
-_SPLITS = ("train", "val", "test")
 
 
 def find(folder: Path, split: str | None) -> Listing | None:
@@ -28,8 +27,8 @@ def find(folder: Path, split: str | None) -> Listing | None:
     parts = {child: names for child in folders_in(folder) if (names := _pair_names(folder / child)) is not None}
     if not parts:
         return None
-    by_split = set(parts) <= set(_SPLITS)
-    available = tuple(name for name in _SPLITS if name in parts) if by_split else ()
+    by_split = set(parts) <= set(SPLITS)
+    available = tuple(name for name in SPLITS if name in parts) if by_split else ()
     chosen = chosen_splits(folder, available, split) if by_split else chosen_splits(folder, (), split) or tuple(parts)
     samples: list[Sample] = []
     orphans: list[Path] = []
@@ -59,7 +58,7 @@ def _pair(folder: Path, images: str, masks: str, drive: str, before: str) -> tup
 
 def _one_folder(folder: Path, names: tuple[str, str], split: str | None) -> Listing:
     images, masks = names
-    available = tuple(name for name in _SPLITS if (folder / f"{name}.txt").is_file())
+    available = tuple(name for name in SPLITS if (folder / f"{name}.txt").is_file())
     samples, orphans = _pair(folder, images, masks, folder.resolve().name, "")
     if available:
         by_stem: dict[str, Sample] = {}

@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from carlaseg.dataset.layouts.listing import Listing, chosen_splits, folders_in
+from carlaseg.dataset.layouts.listing import SPLITS, Listing, chosen_splits, folders_in
 from carlaseg.dataset.reader import is_recording, read_frame_files, read_metadata
 from carlaseg.dataset.records import FileRecord, RecordingMetadata
 from carlaseg.dataset.samples import Sample, SampleTable
 from carlaseg.labels import require_one_scheme
 
 IMAGE, MASK = "rgb", "seg_raw"
-
-
-SPLITS = ("train", "val", "test")
 
 
 def recordings_in(folder: Path) -> list[Path]:
@@ -32,13 +29,11 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
         return {"": [folder]}
     if right_inside := _right_inside(folder):
         named = {recording.name: [recording] for recording in right_inside}
-        return (
-            {split: named[split] for split in SPLITS if split in named}
-            if named.keys() <= set(SPLITS)
-            else {"": right_inside}
-        )
-    found = {split: _right_inside(folder / split) for split in SPLITS}
-    return {split: recordings for split, recordings in found.items() if recordings}
+        if not named.keys() <= set(SPLITS):
+            return {"": right_inside}
+    else:
+        named = {split: _right_inside(folder / split) for split in SPLITS}
+    return {split: named[split] for split in SPLITS if named.get(split)}
 
 
 def _right_inside(folder: Path) -> list[Path]:
@@ -56,7 +51,7 @@ def find(folder: Path, split: str | None) -> Listing | None:
     metadata_of = {recording: read_metadata(recording) for recording in recordings}
     schemes = {str(recording): metadata.label_scheme for recording, metadata in metadata_of.items()}
     require_one_scheme(schemes)
-    drive_of = _drives(recordings_in(folder))
+    drive_of = _drives([recording for recordings in by_split.values() for recording in recordings])
     several = len(drive_of) > 1
     samples = SampleTable(
         sample
